@@ -10,12 +10,13 @@ class ProblemsConfig:
     """Training and held-out problems. The split is by the hash of the normalised question, so the two share none."""
 
     path: str = ""
-    """JSONL or parquet file, or a glob of them, with `question` and `answer` (GSM8K's `####` form is understood); empty =
-    generate from `families`."""
+    """JSONL or parquet file, folder, glob or URI, with `question` and `answer` (GSM8K's `####` form is understood);
+    empty = generate from `families`."""
     heldout_path: str = ""
     """File of held-out problems; empty = split `path` or the generated problems."""
     families: tuple[str, ...] = ("chain:3-4", "story:3-3")
-    """What is generated: `name:low-high` with the number of steps (`chain:3-4`, `story:2-3`), an own family's name, or
+    """What is generated: `name:low-high` with the number of steps (`chain:3-4`, `story:2-3`, `shop:2-3`,
+    `compare:1-2`), optionally with a wording (`story:2-3/plain` or `/varied`; both by default), or
     `reasoning-gym/<task>`."""
     count: int = 20_000
     """How many problems are generated before the split."""
@@ -27,9 +28,17 @@ class ProblemsConfig:
     """Problems with longer prompts are quarantined, and counted."""
     system: str = "Solve step by step."
     """System line of the chat template."""
+    curriculum: bool = True
+    """Draw more often from the families and lengths that are solved sometimes, by the success measured so far; off =
+    every problem once an epoch."""
 
     def __post_init__(self) -> None:
-        require(bool(self.path or self.families), "problems.families", self.families, "a family, or problems.path set to a file")
+        require(
+            bool(self.path or self.families),
+            "problems.families",
+            self.families,
+            "a family, or problems.path set to a file",
+        )
         require_range("problems.count", self.count, 1)
         require_range("problems.max_number", self.max_number, 2)
         require_range("problems.heldout", self.heldout, 1)
@@ -42,8 +51,9 @@ class ColdStartConfig:
 
     examples: int = 192
     """Worked examples seen; 0 = no cold start. Skipped when the policy is itself a run of r1ray."""
-    families: tuple[str, ...] = ("chain:1-3", "story:1-2")
-    """Easier families than `problems.families`; mixed lengths, or there is nothing to reinforce."""
+    families: tuple[str, ...] = ("chain:1-3/plain", "story:1-2/plain")
+    """Easier families than `problems.families`; mixed lengths, or there is nothing to reinforce. `/plain` keeps to one
+    half of the wordings, so that reinforcement meets words that were never shown."""
     max_number: int = 9
     """Largest number that a worked example gives."""
     lr: float = 1e-4

@@ -1,0 +1,46 @@
+"""`r1ray plan ppo --ppo.prompts-per-step 64`: sizes and resources of a job before it starts."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from r1ray.commands.arguments import parse
+from r1ray.config.serialise import config_classes, nearest
+from r1ray.errors import ConfigError
+
+USAGE = "usage: r1ray plan JOB [--group.field VALUE ...]\n\nJOB is a job's name (`ppo`) or its file (`jobs/ppo.py`). Prints sizes and resources; starts nothing."
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the job's own arguments and print its plan."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    job = arguments[0]
+    config, _ = parse(default_config(job), arguments[1:], prog=f"r1ray plan {job}", description=USAGE)
+    from r1ray.cluster.plan import make_plan  # after parsing: it imports Ray
+
+    Console().print(make_plan(config).table())
+
+
+def default_config(job: str) -> Any:
+    """The configuration that a job starts from: `CONFIG` of its file, or the defaults of its class."""
+    if job.endswith(".py"):
+        path = Path(job)
+        if not path.is_file():
+            raise ConfigError(f"{job}: no such file. Expected a job's file such as jobs/ppo.py, or its name: {', '.join(config_classes())}.")
+        spec = importlib.util.spec_from_file_location(f"r1ray_job_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if not hasattr(module, "CONFIG"):
+            raise ConfigError(f"{job} has no CONFIG: a job's file holds its whole configuration under that name.")
+        return module.CONFIG
+    classes = config_classes()
+    if job not in classes:
+        suggestion = nearest(job, classes)
+        raise ConfigError(f"No job {job!r}. " + (f"Did you mean {suggestion}?" if suggestion else f"Expected one of: {', '.join(classes)}."))
+    return classes[job]()

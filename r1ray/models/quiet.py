@@ -1,0 +1,18 @@
+"""Keeps transformers' progress bars off a console that draws its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging as transformers_logging
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Load and save without bars; whoever had them on has them on again afterwards."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,173 @@
+"""DeepSpeed ZeRO as a `TrainEngine`. The only module that imports deepspeed."""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from r1ray.config.optim import OptimConfig, ZeroConfig
+from r1ray.errors import CheckpointError
+from r1ray.models.policy import Policy, policy_state_dict
+from r1ray.train.engine import adamw, learning_rate, parameter_groups
+
+TAG = "zero"
+"""Name of DeepSpeed's own folder inside a checkpoint."""
+
+
+class ZeroEngine:
+    """A module under DeepSpeed ZeRO (arXiv 1910.02054), stages 0 to 3, on CPU or GPU.
+
+    Micro-batches accumulate locally and are reduced once a step (`managed_gradient_accumulation: false`), so a step may
+    have any number of them. On one rank at stage 0 nothing is flattened, reduced or copied.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optim: OptimConfig,
+        zero: ZeroConfig,
+        *,
+        dtype: str = "float32",
+        total_steps: int,
+        head_lr: float | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Wrap `module`. The process group must exist when there is more than one rank (Ray Train makes it).
+
+        Args:
+            optim: AdamW, schedule, clipping.
+            zero: stage and offload.
+            dtype: type of the weights in the forward pass; the optimizer keeps float32.
+            total_steps: optimizer steps that the schedule spans.
+            head_lr: peak learning rate of parameters named `value_head`; None = `optim.lr`.
+            device: where this rank computes.
+        """
+        deepspeed = _deepspeed(torch.device(device))
+        self.device = torch.device(device)
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        self._optim, self._zero, self._total_steps, self._step = optim, zero, total_steps, 0
+        if self.device.type == "cuda":
+            module.to(self.device)
+        groups = parameter_groups(module, optim, head_lr)
+        self._engine, *_ = deepspeed.initialize(
+            model=module,
+            optimizer=adamw(groups, optim),
+            config=deepspeed_config(optim, zero, dtype),
+            dist_init_required=False,
+        )
+        self._clipped_norm: float | None = None
+        if zero.stage == 0:
+            self._engine.clip_fp32_gradients = self._clip  # DeepSpeed's own forgets the norm
+            if self.world_size == 1:
+                self._engine.enable_backward_allreduce = False  # a reduction over one rank copies every gradient twice
+        if zero.stage == 3:
+            for reader, parameter in _external_parameters(module):
+                deepspeed.zero.register_external_parameter(reader, parameter)
+        self._gathered = deepspeed.zero.GatheredParameters
+        self.module: nn.Module = self._engine.module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's forward pass under ZeRO's hooks; without gradients it must be called by every rank alike."""
+        return self._engine(*args, **kwargs)
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate the gradients of one micro-batch."""
+        self._engine.backward(loss)
+
+    def step(self) -> dict[str, float]:
+        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of the first group that is not a value head)."""
+        factor = learning_rate(self._optim, self._step, self._total_steps)
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        self._engine.step()
+        self._step += 1
+        norm = self._engine.get_global_grad_norm() if self._clipped_norm is None else self._clipped_norm
+        return {"grad_norm": math.nan if norm is None else float(norm), "lr": self._optim.lr * factor}
+
+    def all_reduce(self, value: Tensor) -> Tensor:
+        """Sum over ranks."""
+        if self.world_size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value
+
+    def all_reduce_max(self, value: int) -> int:
+        """The largest over ranks."""
+        if self.world_size == 1:
+            return value
+        tensor = torch.tensor(value, device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The policy's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0."""
+        policy = next(m for m in self.module.modules() if isinstance(m, Policy))
+        if self._zero.stage < 3:
+            return policy_state_dict(policy)
+        with self._gathered(list(policy.parameters()), modifier_rank=None):
+            if self.rank:
+                return {}
+            return {name: tensor.detach().clone() for name, tensor in policy_state_dict(policy).items()}
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer state and step through DeepSpeed."""
+        self._engine.save_checkpoint(str(folder), tag=TAG, client_state={"optimizer_step": self._step}, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote, with as many ranks and the same stage. Raises `CheckpointError` if it is not there."""
+        path, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
+        if path is None:
+            raise CheckpointError(f"{folder} holds no DeepSpeed checkpoint of {self.world_size} ranks at stage {self._zero.stage}.")
+        self._step = client_state["optimizer_step"]
+
+    def _clip(self) -> None:
+        limit = self._optim.max_grad_norm or math.inf
+        self._clipped_norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+
+
+def deepspeed_config(optim: OptimConfig, zero: ZeroConfig, dtype: str) -> dict[str, Any]:
+    """DeepSpeed's own configuration."""
+    stage: dict[str, Any] = {"stage": zero.stage, "overlap_comm": False}
+    if zero.offload != "none":
+        stage["offload_optimizer"] = {"device": "cpu"}
+    if zero.offload == "all":
+        stage["offload_param"] = {"device": "cpu"}
+    return {
+        "train_micro_batch_size_per_gpu": 1,  # of no consequence: losses are divided by our own token counts
+        "gradient_accumulation_steps": 1,
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": optim.max_grad_norm,
+        "zero_optimization": stage,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "bf16": {"enabled": dtype == "bfloat16"},
+        "steps_per_print": 2**31,
+    }
+
+
+def _external_parameters(module: nn.Module) -> list[tuple[nn.Module, nn.Parameter]]:
+    policies = [m for m in module.modules() if isinstance(m, Policy)]
+    return [pair for policy in policies for pair in policy.external_parameters()]
+
+
+def _deepspeed(device: torch.device) -> Any:
+    """DeepSpeed, imported quietly and told not to compile anything: its shared-memory all-reduce takes minutes to build."""
+    os.environ.setdefault("DS_ACCELERATOR", device.type)
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    import deepspeed
+    import deepspeed.ops
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    if device.type == "cpu":
+        deepspeed.ops.__compatible_ops__ = {**deepspeed.ops.__compatible_ops__, "deepspeed_shm_comm": False}
+    if not dist.is_initialized():
+        raise RuntimeError("ZeroEngine needs a process group: run it in a Ray Train worker or call torch.distributed.init_process_group.")
+    if not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(dist_backend=dist.get_backend(), dist_init_required=False, verbose=False)
+    return deepspeed

@@ -1,0 +1,268 @@
+"""Packed rows give what rollouts one by one give: log-probs, tails, gradients. And the layout keeps its promises."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from r1ray.algorithms.logprobs import token_logprobs
+from r1ray.algorithms.packing import PackedBatch, balance, gather, pack, scatter
+from r1ray.errors import DataError
+
+VOCABULARY = 64
+
+
+@cache
+def tiny_llama() -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        attn_implementation="sdpa",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+        for weight in model.parameters():  # at the usual initial scale context hardly moves the log-probs
+            if weight.dim() == 2:
+                weight.data.normal_(0, 0.3)
+    return model.eval()
+
+
+def hidden_states(packed: PackedBatch) -> Tensor:
+    """(R · L, D), as the learner takes them."""
+    model = tiny_llama()
+    output = model.model(
+        input_ids=packed.input_ids,
+        position_ids=packed.position_ids,
+        attention_mask=packed.attention_mask,
+        use_cache=False,
+    )
+    return output.last_hidden_state.flatten(0, 1)
+
+
+def packed_results(batches: Sequence[PackedBatch], rollouts: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Log-probs (B, T) and the sum of each tail's hidden state (B,)."""
+    table, tails = torch.zeros(rollouts, tokens), torch.zeros(rollouts)
+    for packed in batches:
+        hidden = hidden_states(packed)
+        logprobs, _ = token_logprobs(hidden[packed.predictors], tiny_llama().lm_head.weight, packed.targets)
+        table = table + scatter(logprobs, packed, rollouts, tokens)
+        tails = tails.index_add(0, packed.tail_sequence, hidden[packed.tails].sum(1))
+    return table, tails
+
+
+def unshared_results(prompts: list[list[int]], responses: list[list[int]], tokens: int) -> tuple[Tensor, Tensor]:
+    """The same, one rollout at a time, by nothing but the model and `log_softmax`."""
+    rows, tails = [], []
+    for prompt, response in zip(prompts, responses, strict=True):
+        ids = torch.tensor([prompt + response])
+        hidden = tiny_llama().model(input_ids=ids, use_cache=False).last_hidden_state[0]
+        table = tiny_llama().lm_head(hidden).log_softmax(-1)
+        found = [table[len(prompt) + t - 1, token] for t, token in enumerate(response)]
+        rows.append(torch.stack([*found, *[torch.zeros(())] * (tokens - len(response))]) if tokens else torch.zeros(0))
+        tails.append(hidden[-1].sum())
+    return torch.stack(rows), torch.stack(tails)
+
+
+def draw(seed: int, groups: int, most: int) -> tuple[list[list[int]], list[list[int]], list[int]]:
+    """Groups of one to four rollouts, in mixed order, some responses empty."""
+    rng = random.Random(seed)
+
+    def ids(count: int) -> list[int]:
+        return [rng.randrange(VOCABULARY) for _ in range(count)]
+
+    rollouts = []
+    for group in range(groups):
+        prompt = ids(rng.randint(1, most))
+        rollouts += [(prompt, ids(rng.randint(0, most)), group) for _ in range(rng.randint(1, 4))]
+    rng.shuffle(rollouts)
+    prompts, responses, group = zip(*rollouts, strict=True)
+    return list(prompts), list(responses), list(group)
+
+
+def test_one_group_by_hand() -> None:
+    # Row: 5 6 7 | 8 9 | 4. The prompt's last token (2) predicts 8 and 4; 8 (at 3) predicts 9.
+    (packed,) = pack([[5, 6, 7]] * 2, [[8, 9], [4]], group=[0, 0], max_tokens=64)
+    assert packed.input_ids.tolist() == [[5, 6, 7, 8, 9, 4]]
+    assert packed.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
+    assert packed.predictors.tolist() == [2, 3, 2]
+    assert packed.targets.tolist() == [8, 9, 4]
+    assert packed.sequence.tolist() == [0, 0, 1]
+    assert packed.token.tolist() == [0, 1, 0]
+    assert packed.tails.tolist() == [4, 5]
+    assert packed.attention_mask is not None
+    assert packed.attention_mask[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 1, 0],
+        [1, 1, 1, 0, 0, 1],  # the second response sees the prompt and itself, not the first
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    groups=st.integers(1, 4),
+    most=st.integers(1, 8),
+    max_tokens=st.integers(1, 80),
+    share=st.booleans(),
+)
+def test_packed_logprobs_tails_and_gradients_equal_those_of_single_rollouts(
+    seed: int, groups: int, most: int, max_tokens: int, share: bool
+) -> None:
+    prompts, responses, group = draw(seed, groups, most)
+    tokens = max(len(r) for r in responses)
+    batches = pack(prompts, responses, group=group, max_tokens=max_tokens, share_prompt=share)
+    ours, theirs = packed_results(batches, len(prompts), tokens), unshared_results(prompts, responses, tokens)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+    upstream = torch.randn(len(prompts), tokens, generator=torch.Generator().manual_seed(seed))
+    weights = list(tiny_llama().parameters())
+
+    def gradients(results: tuple[Tensor, Tensor]) -> list[Tensor]:
+        loss = (results[0] * upstream).sum() + results[1].sum()
+        return list(torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True))
+
+    for a, b in zip(gradients(ours), gradients(theirs), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5 * max(1.0, float(b.abs().max())), rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_what_lies_in_the_padding_changes_nothing_and_is_finite(share: bool) -> None:
+    prompts, responses, group = draw(3, groups=3, most=7)
+    tokens = max(len(r) for r in responses)
+    settings_ = {"group": group, "max_tokens": 200, "share_prompt": share}
+    zeros, others = (pack(prompts, responses, pad_id=pad, **settings_) for pad in (0, 63))  # type: ignore[arg-type]
+    assert any(not torch.equal(a.input_ids, b.input_ids) for a, b in zip(zeros, others, strict=True))
+    assert all(hidden_states(packed).isfinite().all() for packed in zeros)
+    for a, b in zip(*(packed_results(x, len(prompts), tokens) for x in (zeros, others)), strict=True):
+        assert torch.equal(a, b)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    groups=st.integers(1, 6),
+    most=st.integers(1, 30),
+    max_tokens=st.integers(1, 150),
+    share=st.booleans(),
+)
+def test_every_response_token_is_packed_once_within_the_budget(
+    seed: int, groups: int, most: int, max_tokens: int, share: bool
+) -> None:
+    prompts, responses, group = draw(seed, groups, most)
+    batches = pack(prompts, responses, group=group, max_tokens=max_tokens, share_prompt=share)
+    seen: dict[tuple[int, int], int] = {}
+    for packed in batches:
+        # Over the budget only where one rollout alone is.
+        assert packed.input_ids.numel() <= max_tokens or packed.tails.numel() == 1
+        flat = packed.input_ids.flatten()
+        for n, (sequence, token) in enumerate(zip(packed.sequence.tolist(), packed.token.tolist(), strict=True)):
+            assert (sequence, token) not in seen
+            seen[sequence, token] = int(packed.targets[n])
+            before = ([*prompts[sequence], *responses[sequence]])[len(prompts[sequence]) + token - 1]
+            assert int(flat[packed.predictors[n]]) == before
+    assert seen == {(b, t): token for b, response in enumerate(responses) for t, token in enumerate(response)}
+    assert sorted(torch.cat([p.tail_sequence for p in batches]).tolist()) == list(range(len(prompts)))
+
+
+def test_a_group_shares_its_prompt_in_one_row_when_it_fits_and_in_several_when_it_does_not() -> None:
+    prompts, responses = [[1] * 10] * 4, [[2] * 5] * 4
+    (whole,) = pack(prompts, responses, group=[0] * 4, max_tokens=30)
+    assert whole.input_ids.shape == (1, 30)  # 10 + 4 · 5
+    halves = pack(prompts, responses, group=[0] * 4, max_tokens=29)
+    assert [p.input_ids.shape for p in halves] == [(1, 20), (1, 20)]  # 10 + 2 · 5 each
+    (apart,) = pack(prompts, responses, group=[0] * 4, max_tokens=60, share_prompt=False)
+    assert apart.input_ids.shape == (4, 15)
+    assert apart.attention_mask is None
+
+
+def test_long_responses_get_rows_of_their_own() -> None:
+    # Two responses of 3000 behind a prompt of 10 would save 10 tokens and attend twice as far under a dense mask.
+    batches = pack([[1] * 10] * 2, [[2] * 3000] * 2, group=[0, 0], max_tokens=10_000)
+    assert [p.input_ids.shape for p in batches] == [(2, 3010)]
+    assert batches[0].attention_mask is None
+
+
+def test_rows_of_similar_length_share_a_microbatch() -> None:
+    lengths = [40, 3, 39, 4, 38, 5]
+    batches = pack([[1]] * 6, [[2] * (n - 1) for n in lengths], group=list(range(6)), max_tokens=120)
+    assert [sorted(p.tail_sequence.tolist()) for p in batches] == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_supervised_examples_are_groups_of_one() -> None:
+    (packed,) = pack([[1, 2], [3]], [[4, 5], [6]], group=[0, 1], max_tokens=64)
+    assert packed.attention_mask is None
+    assert packed.input_ids.tolist() == [[1, 2, 4, 5], [3, 6, 0, 0]]
+    assert packed.position_ids.tolist() == [[0, 1, 2, 3]] * 2
+    assert packed.predictors.tolist() == [1, 2, 4]
+
+
+def test_nothing_packs_into_nothing() -> None:
+    assert pack([], [], group=[], max_tokens=10) == []
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(DataError, match="rollout 1 has an empty prompt"):
+        pack([[1], []], [[2], [2]], group=[0, 1], max_tokens=10)
+
+
+def test_different_prompts_in_one_group_are_refused() -> None:
+    with pytest.raises(DataError, match="rollouts 0 and 2"):
+        pack([[1], [5], [2]], [[2]] * 3, group=[0, 1, 0], max_tokens=10)
+
+
+def test_gather_undoes_scatter() -> None:
+    prompts, responses, group = draw(5, groups=3, most=6)
+    tokens = max(len(r) for r in responses)
+    for packed in pack(prompts, responses, group=group, max_tokens=64):
+        values = torch.arange(1.0, len(packed.targets) + 1)
+        assert torch.equal(gather(scatter(values, packed, len(prompts), tokens), packed), values)
+
+
+def test_a_packed_batch_moves_whole() -> None:
+    (packed,) = pack([[1, 2]] * 2, [[3], [4]], group=[0, 0], max_tokens=64)
+    moved = packed.to("meta")
+    assert {moved.input_ids.device.type, moved.tails.device.type} == {"meta"}
+    assert moved.attention_mask is not None and moved.attention_mask.is_meta
+    assert replace(packed, attention_mask=None).to("meta").attention_mask is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 500), max_size=24),
+    ranks=st.integers(1, 5),
+    seed=st.integers(0, 10**6),
+)
+def test_balance_keeps_groups_whole_and_ranks_even(lengths: list[int], ranks: int, seed: int) -> None:
+    rng = random.Random(seed)
+    group = [rng.randrange(8) for _ in lengths]
+    parts = balance(lengths, ranks, group=group)
+    assert len(parts) == ranks
+    assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
+    owners = [{group[i] for i in part} for part in parts]
+    assert sum(map(len, owners)) == len(set(group))  # no group on two ranks
+    assert max(map(len, owners)) - min(map(len, owners)) <= 1
+    sums = [sum(lengths[i] for i in part) for part in parts]
+    largest = max((sum(n for n, g in zip(lengths, group, strict=True) if g == name) for name in group), default=0)
+    assert max(sums) - min(sums) <= largest
+
+
+def test_balance_by_hand() -> None:
+    # First round: 9 and 8; second: the 7 joins the 8? No: the lightest rank (8) takes the longest left (7), 9 takes 6.
+    assert balance([9, 8, 7, 6], 2, group=[0, 1, 2, 3]) == [[0, 3], [1, 2]]

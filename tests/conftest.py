@@ -1,0 +1,29 @@
+"""What every test shares: quiet single-threaded libraries and one local Ray for the tests that ask for it."""
+
+import os
+
+# Before torch, which reads them when it is first imported. Workers that Ray starts inherit them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray with four logical CPUs, whatever the machine has; ask for it in tests marked `ray`."""
+    import ray  # only here: a run of the unit tests never loads Ray
+
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=256 * 2**20,
+    )
+    yield
+    ray.shutdown()
