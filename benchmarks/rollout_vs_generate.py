@@ -2,10 +2,10 @@
 
     python benchmarks/rollout_vs_generate.py --prompts 32 --samples 4 --new-tokens 64
 
-`generate` runs at each batch size once; the best one then takes turns with the engine. No side may stop early: end tokens are
-switched off. The engine also returns the log-prob of every token, which `generate` is not asked for. The last line is one JSON
-object; its value is the median over rounds of the ratio of tokens per second, and `max_logprob_delta` compares the engine's
-log-probs with a plain forward of the model.
+`generate` runs once at each batch size; the best one then takes turns with the engine. No side may stop early: end
+tokens are switched off. The engine returns the log-prob of every token as well, which `generate` is not asked for.
+The last line is one JSON object; its value is the median over rounds of the ratio of tokens per second, and
+`max_logprob_delta` compares the engine's log-probs with a plain forward of the model.
 """
 
 import argparse
@@ -37,6 +37,7 @@ def main() -> None:
         holder.eos_token_id = None  # neither side may stop early
     prompts = make_prompts(tokenizer, args.prompts, args.samples)
     new_tokens = args.prompts * args.samples * args.new_tokens
+    settings = f"{args.policy} {args.dtype}, {args.prompts} prompts x {args.samples} samples x {args.new_tokens} tokens"
     params = SamplingParams(max_new_tokens=args.new_tokens, temperature=0.0 if args.greedy else 1.0)
     engine = TransformersEngine(model, tokenizer, max_rows=args.max_rows)
 
@@ -65,8 +66,7 @@ def main() -> None:
         generate_batch=best,
         engine_rows=args.max_rows,
         max_logprob_delta=max_logprob_delta(model, prompts[:4], ours()[:4]),
-        settings=f"{args.policy} {args.dtype}, {args.prompts} prompts x {args.samples} samples x {args.new_tokens} tokens"
-        + (", greedy" if args.greedy else ""),
+        settings=settings + (", greedy" if args.greedy else ", sampled"),
     )
 
 
@@ -76,8 +76,8 @@ def make_prompts(tokenizer: Any, count: int, samples: int) -> list[Prompt]:
     prompts = []
     for i in range(count):
         question = (
-            f"{names[i % 5]} has {i + 3} eggs. {names[i % 5]} gets {17 * i % 89 + 2} more and then gives {i % 3 + 1} away. "
-            f"How many eggs does {names[i % 5]} have now? Think step by step."
+            f"{names[i % 5]} has {i + 3} eggs. {names[i % 5]} gets {17 * i % 89 + 2} more and then gives {i % 3 + 1} "
+            f"away. How many eggs does {names[i % 5]} have now? Think step by step."
         )
         chat = [{"role": "user", "content": question}]
         ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)

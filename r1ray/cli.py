@@ -21,7 +21,8 @@ from r1ray.runs.storage import resolve_storage
 
 C = TypeVar("C")
 Verb = Callable[[C, Run], Mapping[str, Any]]
-"""Does the work of a job in a run's folder and returns its headline figures. `run.resumed` says whether it goes on with one."""
+"""Does the work of a job in a run's folder and returns its headline figures. `run.resumed` says whether it goes on with
+one. On Ctrl-C it saves what it has and lets `KeyboardInterrupt` through."""
 
 COMMANDS = {
     "doctor": "what this machine has, and what is missing or in conflict",
@@ -32,12 +33,19 @@ COMMANDS = {
 }
 
 
-def run(verb: str | Verb[C], default: C, description: str | None = None, *, job: str = "", arguments: Sequence[str] | None = None) -> None:
+def run(
+    verb: str | Verb[C],
+    default: C,
+    description: str | None = None,
+    *,
+    job: str = "",
+    arguments: Sequence[str] | None = None,
+) -> None:
     """The whole of a job file: parse, make or reopen the run folder, do the work, and print one JSON line at the end.
 
-    `verb`: a function, or `package.module:function`, which is imported only after parsing, so that --help needs no torch.
-    `job`: name of the job; empty = from the class of `default` (`PPOJobConfig` -> `ppo`).
-    Exit codes: 0; 1 an error; 2 a wrong setting; 130 Ctrl-C.
+    `verb`: a function, or `package.module:function`, which is imported only after parsing, so that --help needs no
+    torch. `job`: name of the job; empty = from the class of `default` (`PPOJobConfig` -> `ppo`). Exit codes: 0; 1 an
+    error; 2 a wrong setting; 130 Ctrl-C.
     """
     job = job or job_name(default)
 
@@ -108,7 +116,8 @@ def guarded(work: Callable[[], None]) -> None:
     except R1RayError as error:
         if os.environ.get("R1RAY_DEBUG") == "1":
             raise
-        # An error from a Ray task is also a RayTaskError, whose text is the remote traceback; its cause has the message alone.
+        # An error from a Ray task is also a RayTaskError, whose text is the remote traceback; its cause has the message
+        # alone.
         cause = getattr(error, "cause", error)
         kind = next((base.__name__ for base in type(cause).__mro__ if base.__module__ == "r1ray.errors"), "Error")
         console = Console(stderr=True)

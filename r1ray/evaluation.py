@@ -15,7 +15,8 @@ from r1ray.types import Completion, Problem
 PromptBuilder = Callable[[Problem], list[int]]
 """A problem's prompt as token ids: `functools.partial(prompt_ids, tokenizer, system=...)`."""
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[bool]]
-"""Whether each text ends in the right answer: `functools.partial(is_correct, grader=Grader())`. Deadlines are its own business."""
+"""Whether each text ends in the right answer: `functools.partial(is_correct, grader=Grader())`. Deadlines are its own
+business."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,8 +110,9 @@ def compare(before: EvaluationResult, after: EvaluationResult) -> PairedTest:
         only_before = len(set(before.problem_ids) - set(after.problem_ids))
         only_after = len(set(after.problem_ids) - set(before.problem_ids))
         raise DataError(
-            f"A paired test needs both models' answers to the same problems in the same order: {len(before.problem_ids)} and "
-            f"{len(after.problem_ids)} problems, of which {only_before} and {only_after} are in one of them alone."
+            "A paired test needs both models' answers to the same problems in the same order: "
+            f"{len(before.problem_ids)} and {len(after.problem_ids)} problems, of which {only_before} and {only_after} "
+            "are in one of them alone."
         )
     return mcnemar(before.correct, after.correct)
 
@@ -151,7 +153,13 @@ def _pass_at_k(
 
 
 def _generate(
-    engine: GenerationEngine, prompts: Sequence[list[int]], config: EvaluationConfig, *, samples: int, temperature: float, seed: int
+    engine: GenerationEngine,
+    prompts: Sequence[list[int]],
+    config: EvaluationConfig,
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
 ) -> list[list[Completion]]:
     # Each prompt has a stream of its own, so that two models are examined under the same draws.
     requests = [Prompt(token_ids=ids, samples=samples, seed=seed + i) for i, ids in enumerate(prompts)]

@@ -51,7 +51,9 @@ class ConsoleView:
         self._newest: Mapping[str, float] = {}
         self._last_write = clock()
         self._step_seconds: list[float] = []
-        self._live = Live(console=self._console, auto_refresh=False, transient=False) if self._console.is_terminal else None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=False) if self._console.is_terminal else None
+        )
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -59,7 +61,9 @@ class ConsoleView:
             self._refresh()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def note(self, text: str) -> None:
@@ -84,7 +88,12 @@ class ConsoleView:
             if math.isfinite(value):
                 self._history.setdefault(key, []).append(value)
         if self._live is None:
-            self._console.print(plain_line(step, self._total, values, self._seconds_left()), highlight=False, markup=False, soft_wrap=True)
+            self._console.print(
+                plain_line(step, self._total, values, self._seconds_left()),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
         self._refresh()
 
     def close(self) -> None:
@@ -119,10 +128,14 @@ class ConsoleView:
             body += [Text(), columns]
         if self._phase:
             body += [Text(), Text(f"▸ {self._phase}", style="cyan")]
-        return Panel(Group(*body), title=f"[bold]{self._title}", title_align="left", border_style="bright_black", padding=(0, 1))
+        return Panel(
+            Group(*body), title=f"[bold]{self._title}", title_align="left", border_style="bright_black", padding=(0, 1)
+        )
 
     def _headlines(self) -> Table:
-        rows = [(label, format_value(key, self._newest[key])) for key, label in HEADLINES.items() if key in self._newest]
+        rows = [
+            (label, format_value(key, self._newest[key])) for key, label in HEADLINES.items() if key in self._newest
+        ]
         table = _figures("", rows)
         if rewards := self._history.get("reward/total"):
             table.add_row("trend", Text(sparkline(rewards, width=20), style="green"))
@@ -130,10 +143,16 @@ class ConsoleView:
 
     def _rewards(self) -> Table:
         keys = reward_components(self._newest)
-        return _figures("rewards", [(key.removeprefix("reward/"), format_value(key, self._newest[key])) for key in keys])
+        return _figures(
+            "rewards", [(key.removeprefix("reward/"), format_value(key, self._newest[key])) for key in keys]
+        )
 
     def _times(self) -> Table:
-        rows = [(key.removeprefix("time/"), duration(value)) for key, value in self._newest.items() if key.startswith("time/")]
+        rows = [
+            (key.removeprefix("time/"), duration(value))
+            for key, value in self._newest.items()
+            if key.startswith("time/")
+        ]
         rows += [
             (key.removeprefix("throughput/").replace("_", " "), f"{value:,.0f}/s")
             for key, value in self._newest.items()
@@ -166,7 +185,11 @@ def plain_line(step: int, total: int, values: Mapping[str, float], seconds_left:
 
 def reward_components(values: Mapping[str, float]) -> list[str]:
     """Keys of the reward's parts: without the headline figures and without what the checkers counted."""
-    return [key for key in values if key.startswith("reward/") and key not in HEADLINES and not key.startswith("reward/count_")]
+    return [
+        key
+        for key in values
+        if key.startswith("reward/") and key not in HEADLINES and not key.startswith("reward/count_")
+    ]
 
 
 def format_value(key: str, value: float) -> str:
@@ -191,7 +214,9 @@ def duration(seconds: float) -> str:
 
 
 def _figures(title: str, rows: Sequence[tuple[str, str]]) -> Table:
-    table = Table(show_header=False, box=None, padding=(0, 1, 0, 0), title=title or None, title_justify="left", title_style="dim")
+    table = Table(
+        show_header=False, box=None, padding=(0, 1, 0, 0), title=title or None, title_justify="left", title_style="dim"
+    )
     table.add_column(style="dim")
     table.add_column(justify="right")
     for label, value in rows:

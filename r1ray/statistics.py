@@ -57,12 +57,18 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374, section 2.1).
     """
     if not (1 <= k <= samples and 0 <= correct <= samples):
-        raise DataError(f"pass@{k} of {samples} samples with {correct} right: expected 1 <= k <= samples and 0 <= correct <= samples.")
+        raise DataError(
+            f"pass@{k} of {samples} samples with {correct} right: expected 1 <= k <= samples and "
+            "0 <= correct <= samples."
+        )
     return 1.0 - math.comb(samples - correct, k) / math.comb(samples, k)
 
 
-def pass_at_k_mean(correct: Sequence[int], samples: int, k: int, seed: int = 0, resamples: int = 2000) -> tuple[float, Interval]:
-    """Mean pass@k over problems (`correct[i]` right of `samples`) and its 95 % percentile bootstrap interval over problems."""
+def pass_at_k_mean(
+    correct: Sequence[int], samples: int, k: int, seed: int = 0, resamples: int = 2000
+) -> tuple[float, Interval]:
+    """Mean pass@k over problems (`correct[i]` right of `samples`) and its 95 % percentile bootstrap interval over
+    problems."""
     if not correct:
         raise DataError("pass@k of no problems: give at least one.")
     values = np.array([pass_at_k(samples, right, k) for right in correct])
@@ -74,11 +80,14 @@ def pass_at_k_mean(correct: Sequence[int], samples: int, k: int, seed: int = 0, 
 def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> PairedTest:
     """Exact McNemar test and difference of two models' answers to the same problems, in the same order.
 
-    The p-value is the two-sided binomial test of the discordant pairs against one half (McNemar 1947, Psychometrika 12:153).
-    The interval is Bonett and Price's adjusted Wald (2012, J. Educ. Behav. Stat. 37:479), which holds its level at small counts.
+    The p-value is the two-sided binomial test of the discordant pairs against one half (McNemar 1947, Psychometrika
+    12:153). The interval is Bonett and Price's adjusted Wald (2012, J. Educ. Behav. Stat. 37:479), which holds its
+    level at small counts.
     """
     if len(before) != len(after):
-        raise DataError(f"Paired test of {len(before)} and {len(after)} answers: expected the same problems in the same order.")
+        raise DataError(
+            f"Paired test of {len(before)} and {len(after)} answers: expected the same problems in the same order."
+        )
     gained = sum(not x and y for x, y in zip(before, after, strict=True))
     lost = sum(x and not y for x, y in zip(before, after, strict=True))
     return paired_test(gained=gained, lost=lost, problems=len(before))
@@ -87,23 +96,28 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> PairedTest:
 def pooled(tests: Sequence[PairedTest]) -> PairedTest:
     """One test over several seeds: their discordant pairs are summed.
 
-    Sound where the seeds' held-out problems are drawn apart, or where "these problems" is all that the claim is about; the same
-    problem examined in several seeds counts once for each.
+    Sound where the seeds' held-out problems are drawn apart, or where "these problems" is all that the claim is about;
+    the same problem examined in several seeds counts once for each.
     """
     if not tests:
         raise DataError("Pooling needs at least one paired test.")
     return paired_test(
-        gained=sum(test.gained for test in tests), lost=sum(test.lost for test in tests), problems=sum(test.problems for test in tests)
+        gained=sum(test.gained for test in tests),
+        lost=sum(test.lost for test in tests),
+        problems=sum(test.problems for test in tests),
     )
 
 
 def paired_test(*, gained: int, lost: int, problems: int, confidence: float = 0.95) -> PairedTest:
     """`mcnemar` from the counts alone."""
     if not (gained >= 0 and lost >= 0 and gained + lost <= problems and problems > 0):
-        raise DataError(f"{gained} gained and {lost} lost of {problems} problems: expected counts of at least one problem.")
+        raise DataError(
+            f"{gained} gained and {lost} lost of {problems} problems: expected counts of at least one problem."
+        )
     discordant, fewer = gained + lost, min(gained, lost)
     tail = sum(math.comb(discordant, i) for i in range(fewer + 1))
-    # Both sides are integers of any size: Python divides them exactly, with no overflow and no underflow to worry about.
+    # Both sides are integers of any size: Python divides them exactly, with no overflow and no underflow to worry
+    # about.
     p_value = min(1.0, 2 * tail / 2**discordant)
     up, down, size = (gained + 1) / (problems + 2), (lost + 1) / (problems + 2), problems + 2
     half = _quantile(confidence) * math.sqrt((up + down - (up - down) ** 2) / size)

@@ -1,12 +1,15 @@
 """What every test shares: quiet single-threaded libraries and one local Ray for the tests that ask for it."""
 
 import os
+import secrets
 
 # Before torch, which reads them when it is first imported. Workers that Ray starts inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray writes a token into the home directory unless it is given one.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
 from collections.abc import Iterator
 
@@ -19,6 +22,7 @@ def ray_session() -> Iterator[None]:
     import ray  # only here: a run of the unit tests never loads Ray
 
     ray.init(
+        address="local",  # whatever cluster the environment names
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -19,6 +19,7 @@ def test_wilson_of_8_in_10_by_hand() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.490162, 0.943318), abs=2e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.data())
 def test_wilson_agrees_with_scipy_and_contains_what_was_observed(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
@@ -31,7 +32,8 @@ def test_wilson_agrees_with_scipy_and_contains_what_was_observed(trials: int, da
 
 @pytest.mark.parametrize("share", [0.05, 0.35, 0.5, 0.9])
 def test_wilson_covers_the_truth_about_95_times_in_100(share: float) -> None:
-    # The exact coverage at n = 400, summed over the binomial distribution; Wilson's oscillates within a point of its level.
+    # The exact coverage at n = 400, summed over the binomial distribution; Wilson's oscillates within a point of its
+    # level.
     counts = np.arange(401)
     covered = np.array([share in wilson(int(count), 400) for count in counts])
     coverage = float((stats.binom.pmf(counts, 400, share) * covered).sum())
@@ -55,17 +57,21 @@ def test_pass_at_k_by_hand() -> None:
     assert pass_at_k(10, 6, 5) == 1  # any five of ten hold at least one of the six
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.data())
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample(samples: int, data: st.DataObject) -> None:
     import itertools
 
     correct, k = data.draw(st.integers(0, samples)), data.draw(st.integers(1, samples))
     subsets = list(itertools.combinations(range(samples), k))
-    assert pass_at_k(samples, correct, k) == pytest.approx(sum(min(subset) < correct for subset in subsets) / len(subsets))
+    assert pass_at_k(samples, correct, k) == pytest.approx(
+        sum(min(subset) < correct for subset in subsets) / len(subsets)
+    )
 
 
 def test_pass_at_k_is_unbiased() -> None:
-    # With a true chance of 0.3 a sample, pass@4 is 1 - 0.7**4 = 0.7599: the estimate's exact expectation over 10 samples.
+    # With a true chance of 0.3 a sample, pass@4 is 1 - 0.7**4 = 0.7599: the estimate's exact expectation over 10
+    # samples.
     chance = stats.binom.pmf(np.arange(11), 10, 0.3)
     assert sum(p * pass_at_k(10, c, 4) for c, p in enumerate(chance)) == pytest.approx(1 - 0.7**4)
 
@@ -92,7 +98,8 @@ def test_pass_at_k_refuses_impossible_counts(samples: int, correct: int, k: int)
 
 
 def test_mcnemar_by_hand() -> None:
-    # 8 gained, 2 lost: p = 2 * (C(10,0) + C(10,1) + C(10,2)) / 2**10 = 2 * 56 / 1024 = 0.109375; difference (8 - 2) / 20
+    # 8 gained, 2 lost: p = 2 * (C(10,0) + C(10,1) + C(10,2)) / 2**10 = 2 * 56 / 1024 = 0.109375; difference (8 - 2) /
+    # 20
     before = [True] * 7 + [True] * 2 + [False] * 8 + [False] * 3
     after = [True] * 7 + [False] * 2 + [True] * 8 + [False] * 3
     test = mcnemar(before, after)
@@ -103,6 +110,7 @@ def test_mcnemar_by_hand() -> None:
     assert (test.interval.low, test.interval.high) == pytest.approx((-0.014074, 0.559529), abs=2e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(gained: int, lost: int) -> None:
     test = paired_test(gained=gained, lost=lost, problems=1000)

@@ -58,7 +58,7 @@ def pack(
     share_prompt: bool = True,
     pad_id: int = 0,
 ) -> list[PackedBatch]:
-    """Rollouts (B of them) as micro-batches of at most `max_tokens` = R · L each, padding counted, largest first.
+    """Rollouts (B of them) as micro-batches of at most `max_tokens` = R · L each, padding counted.
 
     Rollouts with the same `group` must have the same prompt. A group becomes as many rows as are cheapest: responses
     behind one prompt save its tokens, but attention under a tree mask pays for the whole row (see `_row_cost`), so long
@@ -89,11 +89,11 @@ def gather(batch: Float[Tensor, "B T"], packed: PackedBatch) -> Float[Tensor, " 
 
 
 def balance(lengths: Sequence[int], ranks: int, *, group: Sequence[int]) -> list[list[int]]:
-    """Deal rollouts out to `ranks`, whole groups at a time: group counts differ by one at most, token sums by the
-    largest group.
+    """Deal rollouts out to `ranks`, whole groups at a time; returns each rank's rollout indices, ascending.
 
-    Each round hands out the next `ranks` longest groups, the longest to the rank that has least so far. With fewer
-    groups than ranks some ranks get an empty list. Returns rollout indices, ascending, for each rank.
+    Each round hands out the next `ranks` longest groups, the longest to the rank that has least so far: the ranks'
+    counts of groups differ by one at most, their sums of lengths by the largest group at most. With fewer groups than
+    ranks some ranks get none.
     """
     members: dict[int, list[int]] = {}
     for index, name in enumerate(group):
@@ -137,6 +137,7 @@ def _split(prompt: int, members: list[int], lengths: list[int], max_tokens: int,
     """Cut one group into the cheapest rows of at most `max_tokens`, responses dealt out longest first."""
     longest_first = sorted(range(len(members)), key=lambda i: -lengths[i])
     best, best_cost = [[b] for b in members], sum(_row_cost(prompt, [n]) for n in lengths)
+    previous = float("inf")
     for count in range(1, len(members)) if share else ():
         rows: list[list[int]] = [[] for _ in range(count)]
         loads = [(0, row) for row in range(count)]  # a heap: the row with least so far on top
@@ -147,9 +148,11 @@ def _split(prompt: int, members: list[int], lengths: list[int], max_tokens: int,
         if prompt + max(loads)[0] > max_tokens:
             continue
         cost = sum(_row_cost(prompt, [lengths[i] for i in row]) for row in rows)
-        if cost >= best_cost:
-            break  # the cost falls while attention gets cheaper, then rises with each copy of the prompt
-        best, best_cost = [sorted(members[i] for i in row) for row in rows], cost
+        if cost > previous:
+            break  # it falls while attention gets cheaper, then rises with each copy of the prompt
+        previous = cost
+        if cost < best_cost:
+            best, best_cost = [sorted(members[i] for i in row) for row in rows], cost
     return best
 
 

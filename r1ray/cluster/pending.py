@@ -1,6 +1,5 @@
 """One map over a pool, under way: who runs what, what was lost and issued again, and the results in order."""
 
-import re
 import threading
 import time
 from collections import deque
@@ -11,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import (
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayActorError,
     RayTaskError,
-    WorkerCrashedError,
 )
 
-from r1ray.cluster.host import stderr_tail
+from r1ray.cluster.failures import LOST, failure, join, last_words
 from r1ray.errors import R1RayError, StaleWeights, WorkerError
 
 if TYPE_CHECKING:
     from r1ray.cluster.pool import ActorPool, Member
 
 Prepare = Callable[["Member"], object]
-
-LOST = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
-"""The process is gone, or its result is: the call may be issued again. Anything else would fail again likewise."""
 
 RESTART_SECONDS = 600.0
 """How long a map waits for a lost worker when no other is left."""
@@ -231,31 +222,3 @@ class PendingMap:
             if self._deadline is not None and not call.overdue and now - call.started > self._deadline:
                 call.overdue = True
                 call.member.kill()
-
-
-def join(member: "Member", ref: Any) -> None:
-    """Wait for a starting member.
-
-    Raises:
-        R1RayError: what building the worker raised, or a `WorkerError` if its process died of it.
-    """
-    try:
-        ray.get(ref)
-    except RayTaskError as error:
-        raise failure(member, "ready", error) from None
-    except LOST as error:
-        raise WorkerError(f"{member.name} died while it was being started ({error}).{last_words(member)}") from None
-
-
-def failure(member: "Member", method: str, error: RayTaskError) -> R1RayError:
-    """What to raise for an exception inside a worker: r1ray's own as it was, others shown in a `WorkerError`."""
-    if isinstance(error.cause, R1RayError):
-        return error.cause
-    remote = re.sub(r"\x1b\[\d+m", "", str(error)).strip()
-    return WorkerError(f"{member.name} failed in `{method}`: {error.cause!r}\n{remote}{last_words(member)}")
-
-
-def last_words(member: "Member") -> str:
-    """The tail of a member's stderr as a paragraph, or nothing."""
-    tail = stderr_tail(member.identity)
-    return f"\nIts stderr ended with:\n{tail}" if tail else ""

@@ -15,8 +15,9 @@ from typing import Any
 
 import ray
 
+from r1ray.cluster.failures import LOST, failure, join
 from r1ray.cluster.host import Host, Identity
-from r1ray.cluster.pending import LOST, PendingMap, Prepare, failure, join
+from r1ray.cluster.pending import PendingMap, Prepare
 from r1ray.errors import ResourceError
 
 START_RETRIES = 3

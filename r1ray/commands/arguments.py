@@ -11,9 +11,17 @@ from r1ray.runs import Run
 
 C = TypeVar("C")
 
-RESUMABLE = ("ppo.steps", "resources.", "evaluation.", "run.checkpoint_every", "run.keep_checkpoints", "run.samples_every", "run.report")
-"""What may change when a run is resumed: how long it goes, who computes it, and what is written. The rest would make the
-second half of the run another experiment than the first."""
+RESUMABLE = (
+    "ppo.steps",
+    "resources.",
+    "evaluation.",
+    "run.checkpoint_every",
+    "run.keep_checkpoints",
+    "run.samples_every",
+    "run.report",
+)
+"""What may change when a run is resumed: how long it goes, who computes it, and what is written. The rest would make
+the second half of the run another experiment than the first."""
 
 EPILOGUE = """
 Settings are given as --group.field VALUE, over the defaults shown below. Before them:
@@ -42,8 +50,8 @@ def parse(default: C, arguments: Sequence[str], prog: str, description: str) -> 
         if fixed:
             allowed = ", ".join(name + "*" if name.endswith(".") else name for name in RESUMABLE)
             raise ConfigError(
-                f"{', '.join(fixed)} cannot change when {run.location} is resumed. These can: {allowed}. For anything else start a "
-                f"new run with --config {run.location}."
+                f"{', '.join(fixed)} cannot change when {run.location} is resumed. These can: {allowed}. "
+                f"For anything else start a new run with --config {run.location}."
             )
     return config, run
 

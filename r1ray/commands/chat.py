@@ -1,4 +1,5 @@
-"""`r1ray chat --policy.path runs/x`: talk to a model in the terminal; its reasoning steps are coloured by what they are worth."""
+"""`r1ray chat --policy.path runs/x`: talk to a model in the terminal; its reasoning steps are coloured by what they are
+worth."""
 
 import json
 import uuid
@@ -53,7 +54,12 @@ def main(arguments: Sequence[str]) -> None:
     with console.status(f"Loading {options.policy.path} ..."):
         reply = make_reply(options)
     console.print(f"[bold]{options.policy.path}[/]  [dim]{HELP}[/]", highlight=False)
-    talk(reply, options.system or trained_system(options.policy.path), console, lambda: console.input("\n[bold]you ›[/] "))
+    talk(
+        reply,
+        options.system or trained_system(options.policy.path),
+        console,
+        lambda: console.input("\n[bold]you ›[/] "),
+    )
 
 
 def make_reply(options: ChatArguments) -> Reply:
@@ -77,7 +83,8 @@ def make_reply(options: ChatArguments) -> Reply:
 
 
 def conversation_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
-    """Token ids of a conversation, up to where the model's next turn begins; paragraphs where there is no chat template."""
+    """Token ids of a conversation, up to where the model's next turn begins; paragraphs where there is no chat
+    template."""
     if not tokenizer.chat_template:
         return list(tokenizer("\n\n".join(message["content"] for message in messages) + "\n")["input_ids"])
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
@@ -100,7 +107,12 @@ def talk(reply: Reply, system: str, console: Console, read: Callable[[], str]) -
             console.print("The conversation is forgotten.", style="dim")
         elif command == "/system":
             system, turns = argument.strip(), []
-            console.print(f"System line: {system or '(none)'}. The conversation is forgotten.", style="dim", highlight=False, markup=False)
+            console.print(
+                f"System line: {system or '(none)'}. The conversation is forgotten.",
+                style="dim",
+                highlight=False,
+                markup=False,
+            )
         elif command.startswith("/"):
             console.print(HELP, style="dim", highlight=False)
         elif said:
@@ -121,7 +133,9 @@ def coloured(question: str, completion: Completion) -> Text:
     """An answer with its steps in colour and the rest as it is; a cut-off one says so."""
     text = Text(completion.text)
     spans = step_spans(completion.text)
-    checked = check_steps(Problem(id="", question=question, answer=""), [completion.text[start:end] for start, end in spans])
+    checked = check_steps(
+        Problem(id="", question=question, answer=""), [completion.text[start:end] for start, end in spans]
+    )
     for (start, end), step in zip(spans, checked, strict=True):
         text.stylize(STYLES.get(step.verdict, "cyan"), start, end)
     if completion.finish_reason == "length":

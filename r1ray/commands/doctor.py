@@ -46,13 +46,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class DoctorArguments:
-    """Look at Python, packages, compiler, GPU, Ray's token, memory and disk. Changes nothing. Exit code 1 if something is wrong."""
+    """Look at Python, packages, compiler, GPU, Ray's token, memory and disk. Changes nothing. Exit code 1 if something
+    is wrong."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print every finding; exit with 1 if one of them is bad."""
     tyro.cli(DoctorArguments, args=arguments, prog="r1ray doctor")
-    findings = [*python(), *packages(), *conflicts(), *compiler(), *gpu(), *ray_token(os.environ, Path.home()), *machine()]
+    findings = [
+        *python(),
+        *packages(),
+        *conflicts(),
+        *compiler(),
+        *gpu(),
+        *ray_token(os.environ, Path.home()),
+        *machine(),
+    ]
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column()
     table.add_column(style="bold", no_wrap=True)
@@ -67,7 +76,9 @@ def main(arguments: Sequence[str]) -> None:
 def python() -> Iterator[Finding]:
     version = platform.python_version()
     tested = version.rpartition(".")[0] in PYTHONS
-    yield Finding("ok" if tested else "bad", "Python", version if tested else f"{version}; r1ray runs on {' and '.join(PYTHONS)}")
+    yield Finding(
+        "ok" if tested else "bad", "Python", version if tested else f"{version}; r1ray runs on {' and '.join(PYTHONS)}"
+    )
 
 
 def packages() -> Iterator[Finding]:
@@ -99,7 +110,8 @@ def conflicts() -> Iterator[Finding]:
 
 
 def conflict(line: str, installed: Mapping[str, str]) -> str:
-    """What is wrong between one requirement and the installed versions; empty if nothing is, or if it is not installed at all."""
+    """What is wrong between one requirement and the installed versions; empty if nothing is, or if it is not installed
+    at all."""
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
@@ -114,9 +126,9 @@ def conflict(line: str, installed: Mapping[str, str]) -> str:
 
 def compiler() -> Iterator[Finding]:
     """DeepSpeed compiles its shared-memory collectives when several CPU ranks start for the first time."""
-    for tool in ("g++", "ninja"):
+    for tool, package in (("g++", "g++"), ("ninja", "ninja-build")):
         path = shutil.which(tool)
-        missing = f"not found; DeepSpeed on several CPU ranks compiles at first start (`apt install {'ninja-build' if tool == 'ninja' else tool}`)"
+        missing = f"not found; DeepSpeed on several CPU ranks compiles at first start (`apt install {package}`)"
         yield Finding("ok" if path else "note", tool, path or missing)
 
 
@@ -124,7 +136,9 @@ def gpu() -> Iterator[Finding]:
     """GPUs of the driver, and whether torch sees them too."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
-        names = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.strip().splitlines()
+        names = (
+            subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.strip().splitlines()
+        )
     except (OSError, subprocess.SubprocessError):
         yield Finding("ok", "GPU", "none; r1ray trains on CPUs")
         return
@@ -133,23 +147,38 @@ def gpu() -> Iterator[Finding]:
     for name in names:
         yield Finding("ok", "GPU", name)
     if torch.cuda.device_count() != len(names):
-        yield Finding("bad", "torch", f"{torch.__version__} sees {torch.cuda.device_count()} of {len(names)} GPUs; install a build for CUDA")
+        yield Finding(
+            "bad",
+            "torch",
+            f"{torch.__version__} sees {torch.cuda.device_count()} of {len(names)} GPUs; install a build for CUDA",
+        )
 
 
 def ray_token(environ: Mapping[str, str], home: Path) -> Iterator[Finding]:
-    """Ray's token authentication: a token on disk makes `ray start` ask for it, and `ray job submit` must then be told to show it."""
+    """Ray's token authentication: a token on disk makes `ray start` ask for it, and `ray job submit` must then be told
+    to show it."""
     file = Path(environ.get("RAY_AUTH_TOKEN_PATH", home / ".ray" / "auth_token"))
     mode = environ.get("RAY_AUTH_MODE", "")
     if not file.exists() and "RAY_AUTH_TOKEN" not in environ:
         if mode == "token":
-            yield Finding("bad", "Ray token", f"RAY_AUTH_MODE=token, but {file} does not exist: run `ray get-auth-token --generate`")
+            yield Finding(
+                "bad",
+                "Ray token",
+                f"RAY_AUTH_MODE=token, but {file} does not exist: run `ray get-auth-token --generate`",
+            )
         else:
-            yield Finding("note", "Ray token", "none: `ray start` would be open to everyone. `ray get-auth-token --generate` makes one")
+            yield Finding(
+                "note",
+                "Ray token",
+                "none: `ray start` would be open to everyone. `ray get-auth-token --generate` makes one",
+            )
         return
     if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
         yield Finding("note", "Ray token", f"{file} can be read by others: `chmod 600 {file}`")
     if mode != "token":
-        yield Finding("note", "Ray token", "there is one: `export RAY_AUTH_MODE=token` before `ray start` and `ray job submit`")
+        yield Finding(
+            "note", "Ray token", "there is one: `export RAY_AUTH_MODE=token` before `ray start` and `ray job submit`"
+        )
     else:
         yield Finding("ok", "Ray token", "there is one, and RAY_AUTH_MODE=token")
 
@@ -159,11 +188,19 @@ def machine() -> Iterator[Finding]:
     cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory()
     yield Finding("ok" if cores >= 2 else "note", "CPU", f"{cores} cores")
     gib = memory.available / 2**30
-    yield Finding("ok" if gib >= 10 else "note", "memory", f"{gib:.1f} of {memory.total / 2**30:.1f} GiB free; the default `make ppo` needs about 10")
+    yield Finding(
+        "ok" if gib >= 10 else "note",
+        "memory",
+        f"{gib:.1f} of {memory.total / 2**30:.1f} GiB free; the default `make ppo` needs about 10",
+    )
     for place, least in ((Path.cwd(), 10), (Path("/dev/shm"), 1)):
         if place.exists():
             free = shutil.disk_usage(place).free / 2**30
-            yield Finding("ok" if free >= least else "note", "disk", f"{free:.1f} GiB free at {place}; at least {least} is comfortable")
+            yield Finding(
+                "ok" if free >= least else "note",
+                "disk",
+                f"{free:.1f} GiB free at {place}; at least {least} is comfortable",
+            )
 
 
 def _normal(name: str) -> str:

@@ -50,7 +50,12 @@ def _label(ancestor: Ancestor) -> Text:
     if ancestor.role:
         label.append_text(STATES[ancestor.state])
     if made_by := ancestor.manifest:
-        facts = [made_by["job"], made_by["status"], made_by["started"][:16].replace("T", " "), f"seed {made_by['seed']}"]
+        facts = [
+            made_by["job"],
+            made_by["status"],
+            made_by["started"][:16].replace("T", " "),
+            f"seed {made_by['seed']}",
+        ]
         facts += [f"{key} {value}" for key, value in made_by.get("summary", {}).items() if key.startswith("accuracy")]
         if commit := made_by.get("git_commit"):
             facts.append(f"commit {commit[:10]}")

@@ -11,7 +11,9 @@ from r1ray.commands.arguments import parse
 from r1ray.config.serialise import config_classes, nearest
 from r1ray.errors import ConfigError
 
-USAGE = "usage: r1ray plan JOB [--group.field VALUE ...]\n\nJOB is a job's name (`ppo`) or its file (`jobs/ppo.py`). Prints sizes and resources; starts nothing."
+USAGE = """usage: r1ray plan JOB [--group.field VALUE ...]
+
+JOB is a job's name (`ppo`) or its file (`jobs/ppo.py`). Prints sizes and resources; starts nothing."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +33,10 @@ def default_config(job: str) -> Any:
     if job.endswith(".py"):
         path = Path(job)
         if not path.is_file():
-            raise ConfigError(f"{job}: no such file. Expected a job's file such as jobs/ppo.py, or its name: {', '.join(config_classes())}.")
+            raise ConfigError(
+                f"{job}: no such file. Expected a job's file such as jobs/ppo.py, or its name: "
+                f"{', '.join(config_classes())}."
+            )
         spec = importlib.util.spec_from_file_location(f"r1ray_job_{path.stem}", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -42,5 +47,8 @@ def default_config(job: str) -> Any:
     classes = config_classes()
     if job not in classes:
         suggestion = nearest(job, classes)
-        raise ConfigError(f"No job {job!r}. " + (f"Did you mean {suggestion}?" if suggestion else f"Expected one of: {', '.join(classes)}."))
+        raise ConfigError(
+            f"No job {job!r}. "
+            + (f"Did you mean {suggestion}?" if suggestion else f"Expected one of: {', '.join(classes)}.")
+        )
     return classes[job]()

@@ -23,9 +23,9 @@ class OptimConfig:
     """AdamW's denominator floor."""
     max_grad_norm: float = 1.0
     """Global gradient norm is clipped to this; 0 = off."""
-    tokens_per_microbatch: int = 1024
+    tokens_per_microbatch: int = 6144
     """Most tokens (prompt and padding included) in one forward and backward pass."""
-    logits_chunk: int = 1024
+    logits_chunk: int = 4096
     """Most tokens whose full-vocabulary logits exist at once."""
 
     def __post_init__(self) -> None:

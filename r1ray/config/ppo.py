@@ -34,7 +34,7 @@ class PPOConfig:
 
     algorithm: str = "ppo"
     """`ppo` (critic, GAE), `grpo`, `grpo_process` (DeepSeekMath's process supervision), `rloo` or `reinforce_pp`."""
-    steps: int = 20
+    steps: int = 12
     """PPO steps: generate, score, update, publish."""
     prompts_per_step: int = 16
     """Problems per step."""
@@ -52,8 +52,11 @@ class PPOConfig:
     """Lower bound c·A of the objective where A < 0 (arXiv 1912.09729), c > 1; 0 = off."""
     gamma: float = 1.0
     """Discount per token."""
-    gae_lambda: float = 0.95
+    gae_lambda: float = 1.0
     """GAE trade-off: 0 trusts the critic, 1 the sampled return."""
+    bootstrap_truncated: bool = False
+    """Give a truncated rollout the critic's value of its last state. Off: running out of tokens ends the episode with nothing.
+    With it on, a policy can live on the bootstrap and never answer; it did (docs/learning.md)."""
     group_baseline: bool = False
     """Subtract the group's mean from sequence-level advantages as well as the critic's values."""
     whiten: bool = True

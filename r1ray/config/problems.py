@@ -14,7 +14,7 @@ class ProblemsConfig:
     empty = generate from `families`."""
     heldout_path: str = ""
     """File of held-out problems; empty = split `path` or the generated problems."""
-    families: tuple[str, ...] = ("chain:3-4", "story:3-3")
+    families: tuple[str, ...] = ("chain:4",)
     """What is generated: `name:low-high` with the number of steps (`chain:3-4`, `story:2-3`, `shop:2-3`,
     `compare:1-2`), optionally with a wording (`story:2-3/plain` or `/varied`; both by default), or
     `reasoning-gym/<task>`."""
@@ -51,7 +51,7 @@ class ColdStartConfig:
 
     examples: int = 192
     """Worked examples seen; 0 = no cold start. Skipped when the policy is itself a run of r1ray."""
-    families: tuple[str, ...] = ("chain:1-3/plain", "story:1-2/plain")
+    families: tuple[str, ...] = ("chain:1-3/plain",)
     """Easier families than `problems.families`; mixed lengths, or there is nothing to reinforce. `/plain` keeps to one
     half of the wordings, so that reinforcement meets words that were never shown."""
     max_number: int = 9

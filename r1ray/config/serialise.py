@@ -16,7 +16,8 @@ C = TypeVar("C")
 
 
 def job_name(config: Any) -> str:
-    """The job that a configuration (or its class) belongs to: `PPOJobConfig` -> `ppo`, `RewardModelJobConfig` -> `reward_model`."""
+    """The job that a configuration (or its class) belongs to: `PPOJobConfig` -> `ppo`, `RewardModelJobConfig` ->
+    `reward_model`."""
     name = (config if isinstance(config, type) else type(config)).__name__
     stem = re.sub(r"(Job)?Config$", "", name)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
@@ -39,22 +40,29 @@ def from_dict(default: C, data: Mapping[str, Any]) -> C:
 
     Raises `ConfigError` for an unknown key (naming the nearest right one) and for a value of the wrong type.
     """
-    return typing.cast("C", _build(default, data, prefix="", known=[name for name, _ in flatten(default)]))
+    settings = [name for name, _ in flatten(default)]
+    groups = dict.fromkeys(name.rpartition(".")[0] for name in settings if "." in name)
+    return typing.cast("C", _build(default, data, prefix="", known=[*settings, *groups]))
 
 
 def load_file(default: C, path: str | Path) -> C:
-    """`default` with the values of a JSON file: a hand-written part of a configuration, or a run's whole `config.json`."""
+    """`default` with the values of a JSON file: a hand-written part of a configuration, or a run's whole
+    `config.json`."""
     path = Path(path).expanduser()
     if path.is_dir():
         path = path / "config.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"--config {path}: no such file. Expected a JSON file with any of the settings that --help shows.") from None
+        raise ConfigError(
+            f"--config {path}: no such file. Expected a JSON file with any of the settings that --help shows."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} is not JSON: {error}.") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"--config {path} holds a {type(data).__name__}; expected an object such as {{'ppo': {{'steps': 10}}}}.")
+        raise ConfigError(
+            f"--config {path} holds a {type(data).__name__}; expected an object such as {{'ppo': {{'steps': 10}}}}."
+        )
     return from_dict(default, data)
 
 
@@ -115,7 +123,10 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
         if isinstance(value, (list, tuple)):
             kinds = [arguments[0]] * len(value) if arguments[1:] == (Ellipsis,) else list(arguments)
             if len(kinds) == len(value):
-                return tuple(_convert(item, kind, f"{name}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
+                return tuple(
+                    _convert(item, kind, f"{name}[{i}]")
+                    for i, (item, kind) in enumerate(zip(value, kinds, strict=True))
+                )
     elif origin is dict:
         if isinstance(value, Mapping):
             return {key: _convert(item, arguments[1], f"{name}.{key}") for key, item in value.items()}

@@ -1,8 +1,8 @@
 """The forward pass of a Llama-family model, cut down to what generation needs: prefill, one decode step, logits.
 
-Same arithmetic as the Hugging Face model in the same type, up to the order of sums. Beside it: projections are fused and
-prepacked, RoPE is one complex product, keys and values go into a preallocated store, the prompt's keys and values are stored and
-read once for all samples of the prompt, and only the positions that someone asks for pass through the LM head.
+Same arithmetic as the Hugging Face model in the same type, up to the order of sums. Beyond that: projections are
+fused and prepacked, RoPE is one complex product, keys and values go into a preallocated store, those of a prompt are
+stored and read once for all its samples, and only the positions that someone asks for pass through the LM head.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from r1ray.generation.kv_cache import KVStore, Layout
+from r1ray.generation.kv_cache import KVStore
+from r1ray.generation.layout import Layout
 from r1ray.generation.llama_weights import Layer, LlamaSpec, LlamaWeights
 
 LOGITS_ROWS = 256
@@ -39,9 +40,10 @@ class LlamaDecoder:
         return KVStore(self.spec.layers, self.spec.kv_heads, self.spec.head_dim, self.dtype, self.device)
 
     def prefill(self, tokens: Tensor, store: KVStore | None = None, first_slot: int = 0) -> Tensor:
-        """Hidden states (B, T, D) of right-padded `tokens` (B, T); keys and values go to the store's slots from `first_slot` on.
+        """Hidden states (B, T, D) of right-padded `tokens` (B, T).
 
-        Padding lies behind each prompt, where causal attention never looks back from.
+        Keys and values go to the store's slots from `first_slot` on. Padding lies behind each prompt, where no token of
+        the prompt looks.
         """
         spec, (batch, length) = self.spec, tokens.shape
         turn = self._rotation(torch.arange(length, device=self.device)).repeat(batch, 1, 1)
@@ -54,7 +56,7 @@ class LlamaDecoder:
                 store.values[index, first_slot : first_slot + batch, :, :length] = v
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=group > 1)
             x = self._finish(layer, x, mixed.transpose(1, 2).reshape(batch * length, -1))
-        return x.unflatten(0, (batch, length))
+        return x.view(batch, length, -1)
 
     def decode(self, tokens: Tensor, layout: Layout, prompts: KVStore, responses: KVStore) -> Tensor:
         """Hidden states (R, D) of one new token per row; its keys and values join the response store."""
@@ -86,7 +88,7 @@ class LlamaDecoder:
         return torch.cat(scores)
 
     def _rotation(self, positions: Tensor) -> Tensor:
-        """(N, heads + kv_heads, head_dim / 2) complex factors; the score's 1/sqrt(head_dim) rides on the queries' factors."""
+        """(N, heads + kv_heads, head_dim / 2) complex factors; those of queries carry the scores' 1/sqrt(head_dim)."""
         angles = positions[:, None].float() * self._frequencies
         turn = torch.polar(torch.full_like(angles, self.spec.rope_scale), angles)
         return turn[:, None, :] * self._head_scale[:, None]
@@ -114,7 +116,8 @@ class LlamaDecoder:
     def _attend(self, q: Tensor, layout: Layout, prompt_k: Tensor, prompt_v: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """One query per row over its prompt and its own response, (R, heads · head_dim).
 
-        Rows of one prompt ask its keys together (a W·group by prompt_columns product), each row its own; one softmax spans both.
+        Rows of one prompt ask its keys together, in one (W·group, prompt_columns) product; each row asks its own
+        response's alone; one softmax spans both.
         """
         spec, rows, length = self.spec, q.shape[0], layout.prompt_columns
         group = spec.heads // spec.kv_heads
@@ -147,5 +150,5 @@ class LlamaDecoder:
         share = scores.softmax(-1, dtype=torch.float32).to(q.dtype)
         on_prompt = from_grid(torch.bmm(to_grid(share[..., :length].contiguous()), prompt_v))
         on_response = share[..., length:].reshape(rows * spec.kv_heads, group, -1)
-        mixed = torch.baddbmm(on_prompt.view(rows * spec.kv_heads, group, -1), on_response, v)
+        mixed = torch.baddbmm(on_prompt.reshape(rows * spec.kv_heads, group, -1), on_response, v)
         return mixed.view(rows, -1)

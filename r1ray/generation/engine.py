@@ -1,7 +1,7 @@
 """What every generation engine can do, whatever runs underneath.
 
-An engine turns token ids into token ids. It knows nothing of problems, rewards or Ray. Whoever holds one may ask it to take
-new weights; `policy_version` then tells which weights answered.
+An engine turns token ids into token ids. It knows nothing of problems, rewards or Ray. Whoever holds one may ask it to
+take new weights; `policy_version` then tells which weights answered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Prompt:
     token_ids: list[int]
     samples: int = 1
     seed: int = 0
-    """Sample g of this prompt draws from its own stream, a function of (seed, g): what else shares the batch does not matter."""
+    """Sample g draws from its own stream, a function of (seed, g): what else shares the batch does not matter."""
 
 
 class GenerationEngine(Protocol):
@@ -53,5 +53,5 @@ class GenerationEngine(Protocol):
         ...
 
     def logprobs(self, prompt_ids: Sequence[Sequence[int]], response_ids: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Temperature-1 log-probs that the engine's own arithmetic gives to the responses: the parity check reads them."""
+        """Temperature-1 log-probs that the engine's own arithmetic gives to the responses: for the parity check."""
         ...

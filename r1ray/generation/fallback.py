@@ -1,4 +1,4 @@
-"""Generation through the Hugging Face model itself, for architectures that the fast decoder does not know: right, but slower.
+"""Generation through the Hugging Face model itself, for architectures that ours does not know: right, but slower.
 
 Prompts of equal length run together, so nothing is padded and no model's own ideas about masks or positions matter.
 """
@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from r1ray.errors import ModelError
 from r1ray.generation.engine import Prompt, SamplingParams
-from r1ray.generation.llama_weights import check_names
+from r1ray.generation.named_weights import NamedShapes
 from r1ray.generation.sampling import RowSampling, sample, uniforms
 from r1ray.generation.stopping import StopRule
 from r1ray.types import Completion
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FallbackDecoder:
-    """A causal language model with its own forward and a `DynamicCache`; finished rows are dropped, prompts prefilled once."""
+    """A causal language model with its own forward and cache; prompts are prefilled once, finished rows leave."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self._model = model.eval()
@@ -32,19 +32,17 @@ class FallbackDecoder:
 
     def load(self, named: Mapping[str, Tensor]) -> None:
         """Copy new weights into the model's own parameters; tied ones follow."""
-        parameters = dict(self._model.named_parameters())
-        head = self._model.get_output_embeddings()
-        tied = head is not None and head.weight is self._model.get_input_embeddings().weight
-        check_names({name: parameter.shape for name, parameter in parameters.items()}, named, tied=tied)
+        NamedShapes.of(self._model).check(named)
         with torch.no_grad():
-            for name, parameter in parameters.items():
+            for name, parameter in self._model.named_parameters():
                 parameter.copy_(named[name])
 
     @torch.inference_mode()
     def token_logprobs(self, tokens: Tensor, rows: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
         """Log-probs (N,) of `targets` after each of `positions` in `rows` of the right-padded `tokens` (B, T)."""
         logits = self._model(input_ids=tokens, use_cache=False).logits[rows, positions]
-        return logits.float().log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+        scores: Tensor = logits.float().log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+        return scores
 
     @torch.inference_mode()
     def complete(

@@ -1,13 +1,10 @@
 """Preallocated keys and values: one store for prompts (a slot a prompt), one for responses (a slot a row).
 
-Keys lie transposed, (..., head_dim, columns), because the products of a decode step then stream both stores in order: twice as
-fast as the usual layout on a CPU.
+Keys lie transposed, (..., head_dim, columns): the products of a decode step then stream both stores in order, which on
+a CPU is twice as fast as the usual layout.
 """
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
 
 class KVStore:
@@ -25,13 +22,11 @@ class KVStore:
     def columns(self) -> int:
         return self.keys.shape[-1]
 
-    def reserve(self, slots: int, columns: int, limit: int | None = None) -> None:
-        """Make room for at least this much, keeping what is there. Columns double up to `limit`, so that growth stays rare."""
+    def reserve(self, slots: int, columns: int, *, most_slots: int, most_columns: int) -> None:
+        """Make room for at least `slots` and `columns`, keeping what is there; growth doubles up to the limits."""
         if slots <= self.slots and columns <= self.columns:
             return
-        if columns > self.columns:
-            columns = max(columns, min(2 * self.columns, limit or columns))
-        slots, columns = max(slots, self.slots), max(columns, self.columns)
+        slots, columns = _grown(self.slots, slots, most_slots), _grown(self.columns, columns, most_columns)
         layers, old_slots, heads, head_dim, old_columns = self.keys.shape
         # Zeros, not uninitialised memory: a masked column has weight 0, and 0 times a stray NaN would still be NaN.
         keys = self.keys.new_zeros(layers, slots, heads, head_dim, columns)
@@ -46,23 +41,5 @@ class KVStore:
         self.values[:, target] = self.values[:, source]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
-    """Which row of a decode step sits where. R rows stand in a grid of P prompts times at most W rows each."""
-
-    positions: Tensor
-    """(R,) position of each row's new token in its sequence."""
-    columns: Tensor
-    """(R,) column of the response store that takes the row's new keys and values."""
-    width: int
-    """Response columns in use, the new ones included."""
-    prompts: int
-    """P: prompt slots in use."""
-    prompt_columns: int
-    """Prompt columns in use."""
-    to_grid: Tensor | None
-    """(P·W,) row that fills each grid cell (empty cells repeat some row); `None` if rows fill the grid in order."""
-    from_grid: Tensor | None
-    """(R,) grid cell of each row; `None` with `to_grid`."""
-    mask: Tensor | None
-    """(R, 1, prompt_columns + width), added to the scores: -inf where the row has no such column; `None` if all have all."""
+def _grown(now: int, needed: int, most: int) -> int:
+    return now if needed <= now else max(needed, min(2 * now, most))

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PACK_ROWS = 128
-"""Row count that MKL is told to expect; packed weights multiply any number of rows, and this one suits decode batches."""
+"""Row count that MKL is told to expect; a packed weight multiplies any number, and this one suits decode batches."""
 
 
 class Linear:
-    """`x (N, in) -> x @ weight.T + bias (N, out)`; the weight (out, in) is taken as it is now and does not follow later changes."""
+    """`x (N, in) -> x @ weight.T + bias (N, out)` with the `weight` (out, in) as it is when this is made."""
 
     __slots__ = ("_bias", "_packed", "_weight")
 

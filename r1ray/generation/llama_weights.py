@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from r1ray.errors import ModelError
 from r1ray.generation.linear import Linear
+from r1ray.generation.named_weights import NamedShapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,16 +28,13 @@ class LlamaSpec:
     head_dim: int
     activation: str
     norm_eps: float
-    tied: bool
-    """The LM head is the embedding."""
     qk_norm: bool
     """Queries and keys are normalised per head (Qwen3)."""
     rope_frequencies: Tensor
     """(head_dim / 2,) radians per position."""
     rope_scale: float
     """Factor on cosine and sine (YaRN; 1 elsewhere)."""
-    shapes: Mapping[str, torch.Size]
-    """Every parameter by its Hugging Face name; a tied LM head is not among them."""
+    names: NamedShapes
 
     @staticmethod
     def of(model: "PreTrainedModel") -> "LlamaSpec | None":
@@ -47,11 +44,11 @@ class LlamaSpec:
             return None
         if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
             return None
-        rotary = model.model.rotary_emb  # type: ignore[union-attr]
+        rotary = model.model.rotary_emb
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         if rotary.rope_type not in STATIC_ROPE or rotary.inv_freq.numel() * 2 != head_dim:
             return None
-        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        names = NamedShapes.of(model)
         return LlamaSpec(
             layers=config.num_hidden_layers,
             heads=config.num_attention_heads,
@@ -59,11 +56,10 @@ class LlamaSpec:
             head_dim=head_dim,
             activation=config.hidden_act,
             norm_eps=config.rms_norm_eps,
-            tied=HEAD not in shapes,
-            qk_norm="model.layers.0.self_attn.q_norm.weight" in shapes,
+            qk_norm="model.layers.0.self_attn.q_norm.weight" in names.shapes,
             rope_frequencies=rotary.inv_freq.detach().float().clone(),
             rope_scale=float(rotary.attention_scaling),
-            shapes=shapes,
+            names=names,
         )
 
 
@@ -92,17 +88,26 @@ class LlamaWeights:
 
     @staticmethod
     def fuse(spec: LlamaSpec, named: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> "LlamaWeights":
-        """Build from tensors by their Hugging Face names. Raises `ModelError` naming what is missing, unknown or misshapen."""
-        check_names(spec.shapes, named, tied=spec.tied)
+        """Build from tensors by their Hugging Face names.
+
+        Raises:
+            ModelError: naming what is missing, unknown or misshapen.
+        """
+        spec.names.check(named)
 
         def get(name: str) -> Tensor:
-            # A copy in any case: the sender goes on training the tensors that it sent.
-            return named[name].detach().to(device=device, dtype=dtype, copy=True)
+            return named[name].detach().to(device=device, dtype=dtype)
+
+        def own(
+            name: str,
+        ) -> Tensor:  # what is not fused into a new tensor is copied: the sender goes on training its own
+            return get(name).clone()
 
         def linear(prefix: str, *projections: str) -> Linear:
             names = [f"{prefix}.{projection}" for projection in projections]
             weight = torch.cat([_interleave(spec, name, get(f"{name}.weight")) for name in names])
-            biases = [_interleave(spec, name, get(f"{name}.bias")) for name in names if f"{name}.bias" in spec.shapes]
+            biased = [name for name in names if f"{name}.bias" in spec.names.shapes]
+            biases = [_interleave(spec, name, get(f"{name}.bias")) for name in biased]
             return Linear(weight, torch.cat(biases) if biases else None)
 
         def layer(prefix: str) -> Layer:
@@ -114,56 +119,32 @@ class LlamaWeights:
                 )
                 qk_norm = torch.cat((q.expand(spec.heads, -1), k.expand(spec.kv_heads, -1)))
             return Layer(
-                attention_norm=get(f"{prefix}.input_layernorm.weight"),
+                attention_norm=own(f"{prefix}.input_layernorm.weight"),
                 qkv=linear(f"{prefix}.self_attn", "q_proj", "k_proj", "v_proj"),
                 qk_norm=qk_norm,
                 out=linear(f"{prefix}.self_attn", "o_proj"),
-                mlp_norm=get(f"{prefix}.post_attention_layernorm.weight"),
+                mlp_norm=own(f"{prefix}.post_attention_layernorm.weight"),
                 gate_up=linear(f"{prefix}.mlp", "gate_proj", "up_proj"),
                 down=linear(f"{prefix}.mlp", "down_proj"),
             )
 
-        embedding = get(EMBEDDING)
+        embedding = own(EMBEDDING)
         return LlamaWeights(
             embedding=embedding,
             layers=tuple(layer(f"model.layers.{i}") for i in range(spec.layers)),
-            norm=get(FINAL_NORM),
-            head=Linear(embedding if spec.tied else get(HEAD)),
-        )
-
-
-def check_names(shapes: Mapping[str, torch.Size], named: Mapping[str, Tensor], *, tied: bool) -> None:
-    """All parameters, nothing else, each of its shape; a tied LM head may be sent along if it equals the embedding."""
-    missing = sorted(shapes.keys() - named.keys())
-    unknown = sorted(named.keys() - shapes.keys() - ({HEAD} if tied else set()))
-    misshapen = [
-        f"{name} {tuple(named[name].shape)}, expected {tuple(shapes[name])}"
-        for name in shapes.keys() & named.keys()
-        if named[name].shape != shapes[name]
-    ]
-    problems = [
-        f"{what}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
-        for what, names in (("missing", missing), ("unknown", unknown), ("wrong shape", misshapen))
-        if names
-    ]
-    if problems:
-        raise ModelError(
-            f"Weights do not fit the policy ({'; '.join(problems)}). Send every parameter by its Hugging Face name, "
-            "as `named_parameters()` of the unwrapped model gives them."
-        )
-    if tied and HEAD in named and not torch.equal(named[HEAD], named[EMBEDDING]):
-        raise ModelError(
-            f"The policy ties {HEAD} to {EMBEDDING}, but the two tensors sent differ; send the embedding alone."
+            norm=own(FINAL_NORM),
+            head=Linear(embedding if HEAD in spec.names.aliases else own(HEAD)),
         )
 
 
 def _interleave(spec: LlamaSpec, name: str, tensor: Tensor) -> Tensor:
     """Reorder each head's outputs of `q_proj` and `k_proj` so that the two halves of a rotary pair are neighbours.
 
-    RoPE pairs dimension i with i + head_dim/2; as neighbours they are one complex number, and the rotation one product. Scores
-    are sums over a head's dimensions, so the same reordering of queries and keys changes none.
+    RoPE pairs dimension i with i + head_dim/2; as neighbours they are one complex number, and the rotation one product.
+    Scores are sums over a head's dimensions, so the same reordering of queries and keys changes none.
     """
     if not name.endswith(("q_proj", "k_proj")):
         return tensor
     order = torch.arange(spec.head_dim, device=tensor.device).view(2, -1).t().flatten()
-    return tensor.unflatten(0, (-1, spec.head_dim))[:, order].flatten(0, 1)
+    reordered: Tensor = tensor.unflatten(0, (-1, spec.head_dim))[:, order].flatten(0, 1)
+    return reordered

@@ -1,4 +1,4 @@
-"""Drawing tokens: every sample has its own stream of uniform numbers, and a token is where that number falls in the distribution.
+"""Drawing tokens: each sample has its own stream of uniform numbers, and its token is where the next one falls.
 
 A row's tokens depend on its logits and its own stream alone, so batches can be cut, refilled and compacted freely.
 """
@@ -18,7 +18,7 @@ BLOCK = 256
 
 
 def uniforms(seed: int, sample: int, count: int) -> npt.NDArray[np.float64]:
-    """`count` numbers in [0, 1): element t is a function of (seed, sample, t) alone (Philox counters, Salmon et al. 2011)."""
+    """`count` numbers in [0, 1): element t is a function of (seed, sample, t) alone (Philox, Salmon et al. 2011)."""
     words = np.random.Philox(key=np.array([seed % 2**64, sample], dtype=np.uint64)).random_raw(count)
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -45,8 +45,13 @@ def _unless_all(values: list[T], off: T, device: torch.device) -> Tensor | None:
 def sample(logits: Tensor, numbers: Tensor, rows: RowSampling) -> tuple[Tensor, Tensor]:
     """Draw one token per row.
 
-    Args: `logits` (R, V), float32; `numbers` (R,), float64 in [0, 1); both on one device.
-    Returns: tokens (R,) and their log-probs (R,) under the tempered, untruncated distribution (greedy rows: temperature 1).
+    Args:
+        logits: (R, V), float32.
+        numbers: (R,), float64 in [0, 1), on the same device.
+        rows: how each row is sampled.
+
+    Returns:
+        Tokens (R,) and their log-probs (R,) under the tempered, untruncated distribution; temperature 1 if greedy.
     """
     if rows.temperatures is not None:
         logits = logits / rows.temperatures[:, None]
@@ -61,7 +66,7 @@ def sample(logits: Tensor, numbers: Tensor, rows: RowSampling) -> tuple[Tensor, 
 
 
 def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) -> Tensor:
-    """Zero what top-k, then nucleus sampling (arXiv 1904.09751) leaves out; rows are not renormalised. Shapes (R, V), (R,), (R,)."""
+    """Zero what top-k, then nucleus sampling (arXiv 1904.09751), leave out of each row; nothing is renormalised."""
     vocabulary = probabilities.shape[-1]
     if top_k is not None:
         kept = torch.where(top_k > 0, top_k, vocabulary).clamp(max=vocabulary)
@@ -70,7 +75,7 @@ def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) 
     if top_p is not None:
         ordered = probabilities.sort(dim=-1, descending=True).values
         mass = ordered.double().cumsum(-1)
-        # Keep a token while the mass before it is short of top_p: the smallest set that reaches it, and never an empty one.
+        # Keep a token while the mass before it is short of top_p: the smallest set that reaches it, never an empty one.
         needed = (mass - ordered < top_p[:, None] * mass[:, -1:]).sum(-1, keepdim=True).clamp(min=1)
         probabilities = probabilities.where(probabilities >= ordered.gather(-1, needed - 1), 0.0)
     return probabilities
@@ -79,7 +84,12 @@ def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) 
 def inverse_cdf(weights: Tensor, numbers: Tensor) -> Tensor:
     """The first entry of each row whose cumulative weight exceeds `number * total`: never one of weight zero.
 
-    Args: `weights` (R, V), not negative, some positive in each row; `numbers` (R,), float64 in [0, 1). Returns: (R,) indices.
+    Args:
+        weights: (R, V), not negative, some positive in each row.
+        numbers: (R,), float64 in [0, 1).
+
+    Returns:
+        Indices (R,).
     """
     vocabulary = weights.shape[-1]
     whole = vocabulary - vocabulary % BLOCK
@@ -90,7 +100,7 @@ def inverse_cdf(weights: Tensor, numbers: Tensor) -> Tensor:
     inside = block[:, None] * BLOCK + torch.arange(min(BLOCK, vocabulary), device=weights.device)
     candidates = weights.gather(-1, inside.clamp(max=vocabulary - 1)).where(inside < vocabulary, 0.0)
     offset, _ = _search(candidates, rest)
-    return block * BLOCK + offset
+    return (block * BLOCK + offset).clamp_(max=vocabulary - 1)  # only NaN weights lead beyond it
 
 
 def _search(weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

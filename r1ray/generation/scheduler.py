@@ -20,7 +20,7 @@ from torch import Tensor
 from r1ray.errors import ModelError
 from r1ray.generation.decoder import LlamaDecoder
 from r1ray.generation.engine import Prompt, SamplingParams
-from r1ray.generation.kv_cache import Layout
+from r1ray.generation.layout import Membership
 from r1ray.generation.sampling import RowSampling, sample, uniforms
 from r1ray.generation.stopping import StopRule
 from r1ray.types import Completion, FinishReason
@@ -76,7 +76,8 @@ class Scheduler:
         self._waiting: deque[_Group] = deque()
         self._groups: list[_Group] = []  # in the order of their prompt slots
         self._rows: list[_Row] = []  # in the order of their response slots
-        self._membership: _Membership | None = None
+        self._membership: Membership | None = None  # both until a row joins or leaves
+        self._sampling: RowSampling | None = None
         self._requests = 0
 
     @property
@@ -85,9 +86,9 @@ class Scheduler:
         return bool(self._waiting or self._rows)
 
     def add(self, prompt: Prompt, params: SamplingParams) -> int:
-        """Queue a prompt; returns the number that its completions will carry. More samples than rows run in several groups."""
+        """Queue a prompt; returns the number that its completions will carry."""
         request, self._requests = self._requests, self._requests + 1
-        for first in range(0, prompt.samples, self._max_rows):
+        for first in range(0, prompt.samples, self._max_rows):  # more samples than rows run as several groups
             size = min(self._max_rows, prompt.samples - first)
             self._waiting.append(_Group(request, prompt, params, first, size))
         return request
@@ -117,13 +118,16 @@ class Scheduler:
                 new_rows.append(_Row(group, number, uniforms(group.prompt.seed, number, group.params.max_new_tokens)))
         self._rows += new_rows
         self._membership = None
+        self._reserve_responses(1)
         # The prompt's last position is computed once; its samples part ways from here on.
         of_group = torch.tensor([group.size for group in admitted], device=first_logits.device)
-        return self._sample(new_rows, first_logits.repeat_interleave(of_group, dim=0))
+        sampling = RowSampling([row.group.params for row in new_rows], first_logits.device)
+        return self._sample(new_rows, first_logits.repeat_interleave(of_group, dim=0), sampling)
 
     def _prefill(self, groups: Sequence[_Group]) -> Tensor:
-        """Store the prompts' keys and values behind those of the running groups; logits (P, V) of their last positions."""
-        self._prompts.reserve(len(self._groups) + len(groups), max(len(group.prompt.token_ids) for group in groups))
+        """Store the prompts' keys and values behind those of running groups; logits (P, V) of their last positions."""
+        slots, longest = len(self._groups) + len(groups), max(len(group.prompt.token_ids) for group in groups)
+        self._prompts.reserve(slots, longest, most_slots=self._max_rows, most_columns=longest)
         slot, last_hidden = len(self._groups), []
         for chunk in _chunks([group.prompt.token_ids for group in groups], PREFILL_TOKENS):
             tokens = _padded(chunk).to(self._decoder.device)
@@ -133,22 +137,25 @@ class Scheduler:
             slot += len(chunk)
         return self._decoder.logits(torch.cat(last_hidden))
 
+    def _reserve_responses(self, columns: int) -> None:
+        longest = max(row.group.params.max_new_tokens for row in self._rows)
+        columns = max(columns, min(FIRST_COLUMNS, longest))
+        self._responses.reserve(len(self._rows), columns, most_slots=self._max_rows, most_columns=longest)
+
     def _decode(self) -> list[Finished]:
         ages = [row.age for row in self._rows]
-        longest = max(row.group.params.max_new_tokens for row in self._rows)
-        self._responses.reserve(len(self._rows), max(max(ages) + 1, min(FIRST_COLUMNS, longest)), longest)
-        if self._membership is None:
-            self._membership = _Membership(self._rows, len(self._groups), self._decoder.device)
+        self._reserve_responses(max(ages) + 1)
+        if self._membership is None or self._sampling is None:
+            groups = [row.group for row in self._rows]
+            slots, lengths = [group.slot for group in groups], [len(group.prompt.token_ids) for group in groups]
+            self._membership = Membership(slots, lengths, self._decoder.device)
+            self._sampling = RowSampling([group.params for group in groups], self._decoder.device)
         layout = self._membership.layout(ages)
         tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._decoder.device)
         hidden = self._decoder.decode(tokens, layout, self._prompts, self._responses)
-        return self._sample(self._rows, self._decoder.logits(hidden))
+        return self._sample(self._rows, self._decoder.logits(hidden), self._sampling)
 
-    def _sample(self, rows: Sequence[_Row], logits: Tensor) -> list[Finished]:
-        if rows is self._rows and self._membership is not None:
-            sampling = self._membership.sampling
-        else:
-            sampling = RowSampling([row.group.params for row in rows], logits.device)
+    def _sample(self, rows: Sequence[_Row], logits: Tensor, sampling: RowSampling) -> list[Finished]:
         numbers = torch.tensor(
             [row.numbers[len(row.tokens)] for row in rows], dtype=torch.float64, device=logits.device
         )
@@ -193,51 +200,6 @@ class Scheduler:
                     self._groups[index] = last_group
                     last_group.slot = index
                     self._prompts.move(len(self._groups), index)
-
-
-class _Membership:
-    """What of a step's layout stays the same until a row joins or leaves."""
-
-    def __init__(self, rows: Sequence[_Row], groups: int, device: torch.device) -> None:
-        members: list[list[int]] = [[] for _ in range(groups)]
-        for index, row in enumerate(rows):
-            members[row.group.slot].append(index)
-        width = max(map(len, members))
-        cells = [index for group in members for index in group + [group[0]] * (width - len(group))]
-        in_order = cells == list(range(len(rows)))
-        cell_of = {
-            index: slot * width + place for slot, group in enumerate(members) for place, index in enumerate(group)
-        }
-        lengths = [len(row.group.prompt.token_ids) for row in rows]
-        self.sampling = RowSampling([row.group.params for row in rows], device)
-        self._groups = groups
-        self._to_grid = None if in_order else torch.tensor(cells, device=device)
-        self._from_grid = (
-            None if in_order else torch.tensor([cell_of[index] for index in range(len(rows))], device=device)
-        )
-        self._lengths = torch.tensor(lengths, device=device)
-        self._prompt_columns = max(lengths)
-        self._ragged = min(lengths) < max(lengths)
-
-    def layout(self, ages: Sequence[int]) -> Layout:
-        age = torch.tensor(ages, device=self._lengths.device)
-        width = max(ages) + 1
-        mask = None
-        if self._ragged or min(ages) + 1 < width:
-            column = torch.arange(self._prompt_columns + width, device=age.device)
-            own = column - self._prompt_columns
-            visible = torch.where(own < 0, column < self._lengths[:, None], own <= age[:, None])
-            mask = torch.zeros(visible.shape, device=age.device).masked_fill_(~visible, -torch.inf)[:, None]
-        return Layout(
-            positions=self._lengths + age,
-            columns=age,
-            width=width,
-            prompts=self._groups,
-            prompt_columns=self._prompt_columns,
-            to_grid=self._to_grid,
-            from_grid=self._from_grid,
-            mask=mask,
-        )
 
 
 def _chunks(sequences: Sequence[list[int]], budget: int) -> list[list[list[int]]]:

@@ -29,15 +29,15 @@ class StopRule:
         )
 
     def _ends_with_stop_text(self, token_ids: Sequence[int], stop: Sequence[str]) -> bool:
-        # A token is at least one byte, so a stop text that ends in the newest token lies within as many tokens as it has
-        # bytes; a few more keep its first character whole.
+        # A token is at least one byte, so a stop text that ends in the newest token lies within as many tokens as it
+        # has bytes; a few more keep its first character whole.
         window = max(len(text.encode()) for text in stop) + 4
         tail = self.text(token_ids[-window:])
         return any(text in tail for text in stop)
 
 
 def end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
-    """Every id that the tokenizer, the model's configuration or its generation configuration calls an end of sequence."""
+    """Every id that the tokenizer, the model's configuration or its generation configuration calls an end."""
     sources = (tokenizer, model.config, model.generation_config)
     found: set[int] = set()
     for source in sources:

@@ -1,4 +1,4 @@
-"""The embedded engine: a Hugging Face model in this process, on CPU or GPU, decoded by our own lean forward where it is a Llama."""
+"""The embedded engine: a Hugging Face model in this process, on CPU or GPU; Llamas are decoded by our own forward."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -24,8 +24,8 @@ LOGPROB_TOKENS = 2048
 class TransformersEngine:
     """`GenerationEngine` over a Hugging Face causal language model.
 
-    Of a Llama-family model (Llama, SmolLM2, Mistral, Qwen2, Qwen3) the weights are copied into the decoder's own layout and the
-    model can be let go of; any other runs through its own forward. Device and type are the model's.
+    Of a Llama-family model (Llama, SmolLM2, Mistral, Qwen2, Qwen3) the weights are copied into the decoder's own layout
+    and the model can be let go of; any other runs through its own forward. Device and type are the model's.
     """
 
     def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", *, max_rows: int = 96) -> None:
@@ -42,7 +42,11 @@ class TransformersEngine:
             self._decoder = LlamaDecoder(spec, dict(model.named_parameters()), model.dtype, model.device)
 
     def generate(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[list[Completion]]:
-        """For each prompt, its `samples` completions, in order. Raises `DataError` for a prompt that is empty or too long."""
+        """For each prompt, its `samples` completions, in order.
+
+        Raises:
+            DataError: a prompt is empty, or too long for the model's context.
+        """
         for index, prompt in enumerate(prompts):
             self._check(index, prompt, params)
         if isinstance(self._decoder, FallbackDecoder):
@@ -56,12 +60,16 @@ class TransformersEngine:
         return [[by_sample[number] for number in sorted(by_sample)] for by_sample in results]
 
     def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
-        """Take new weights by their Hugging Face names. Raises `ModelError` naming what is missing, unknown or misshapen."""
+        """Take new weights by their Hugging Face names; nothing of the old ones stays.
+
+        Raises:
+            ModelError: naming what is missing, unknown or misshapen; the old weights then stay.
+        """
         self._decoder.load(weights)
         self.policy_version = version
 
     def logprobs(self, prompt_ids: Sequence[Sequence[int]], response_ids: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Temperature-1 log-probs of each response after its prompt, teacher-forced through the engine's own arithmetic."""
+        """Temperature-1 log-probs of each response after its prompt, teacher-forced through the engine's arithmetic."""
         results: list[list[float]] = [[] for _ in prompt_ids]
         pairs = [(list(prompt), list(response)) for prompt, response in zip(prompt_ids, response_ids, strict=True)]
         # Longest first: neighbours are of like length, so little is padded.
@@ -96,6 +104,6 @@ class TransformersEngine:
             raise DataError(f"Prompt {index} has no tokens; a completion needs at least one to follow.")
         if self._context is not None and length + params.max_new_tokens > self._context:
             raise DataError(
-                f"Prompt {index} has {length} tokens; with max_new_tokens {params.max_new_tokens} that is more than the model's "
-                f"context of {self._context}. Shorten the prompt or ask for fewer tokens."
+                f"Prompt {index} has {length} tokens; with max_new_tokens {params.max_new_tokens} that is more than "
+                f"the model's context of {self._context}. Shorten the prompt or ask for fewer tokens."
             )

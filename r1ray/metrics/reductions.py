@@ -1,8 +1,8 @@
 """A metric carries its own reduction, so that figures of many ranks and workers merge right by construction.
 
-    >>> ranks = [{"reward/outcome": Mean(0.5, weight=10)}, {"reward/outcome": Mean(1.0, weight=30)}]
-    >>> reduce_all(ranks)
-    {'reward/outcome': 0.875}
+>>> ranks = [{"reward/outcome": Mean(0.5, weight=10)}, {"reward/outcome": Mean(1.0, weight=30)}]
+>>> reduce_all(ranks)
+{'reward/outcome': 0.875}
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,8 @@ class Metric(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over `weight` things (tokens, rollouts): merged by weight. Weight 0 is neutral and reads as NaN if it stays alone."""
+    """A mean over `weight` things (tokens, rollouts): merged by weight. Weight 0 is neutral and reads as NaN if it
+    stays alone."""
 
     value: float
     weight: float = 1.0
@@ -101,7 +102,8 @@ def merge_all(metrics: Iterable[Mapping[str, Metric]]) -> dict[str, Metric]:
                     raise DataError(f"Metric key {key!r}: expected `group/name`, such as `reward/outcome`.")
                 merged[key] = metric
             elif type(merged[key]) is not type(metric):
-                raise DataError(f"Metric {key} came as {type(merged[key]).__name__} and as {type(metric).__name__}; use one of them.")
+                kinds = f"{type(merged[key]).__name__} and as {type(metric).__name__}"
+                raise DataError(f"Metric {key} came as {kinds}; use one of them.")
             else:
                 merged[key] = merged[key].merge(metric)
     return merged

@@ -1,4 +1,5 @@
-"""Where reduced metrics go: JSONL, TensorBoard, Weights & Biases, MLflow. The console view (`r1ray.progress`) is one more sink."""
+"""Where reduced metrics go: JSONL, TensorBoard, Weights & Biases, MLflow. The console view (`r1ray.progress`) is one
+more sink."""
 
 import importlib
 import json
@@ -55,7 +56,8 @@ class JsonlSink:
     """One JSON object a line and step, on disk when `write` returns. Not-a-number and infinities become `null`."""
 
     def __init__(self, path: Path, resume_step: int | None = None) -> None:
-        """Append to `path`. `resume_step`: the step that a resumed run continues after; rows beyond it are removed first."""
+        """Append to `path`. `resume_step`: the step that a resumed run continues after; rows beyond it are removed
+        first."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             _keep_rows(path, resume_step)
@@ -98,12 +100,14 @@ class TensorBoardSink:
     """TensorBoard event files, through torch or, without it, tensorboardX."""
 
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
-        """`resume_step`: steps after it that an earlier, interrupted part of the run wrote are hidden by TensorBoard."""
+        """`resume_step`: steps after it that an earlier, interrupted part of the run wrote are hidden by
+        TensorBoard."""
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            module = importlib.import_module("torch.utils.tensorboard")
         except ImportError:
-            SummaryWriter = _optional("tensorboardX", "tensorboard").SummaryWriter
-        self._writer: Any = SummaryWriter(str(folder), purge_step=None if resume_step is None else resume_step + 1)
+            module = _optional("tensorboardX")
+        purge_step = None if resume_step is None else resume_step + 1
+        self._writer: Any = module.SummaryWriter(str(folder), purge_step=purge_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
@@ -118,7 +122,9 @@ class WandbSink:
     """A Weights & Biases run (extra `wandb`); a resumed run continues under the same id."""
 
     def __init__(self, project: str, name: str, config: Mapping[str, Any]) -> None:
-        self._run: Any = _optional("wandb", "wandb").init(project=project, name=name, id=name, resume="allow", config=dict(config))
+        self._run: Any = _optional("wandb").init(
+            project=project, name=name, id=name, resume="allow", config=dict(config)
+        )
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -131,7 +137,7 @@ class MlflowSink:
     """An MLflow run (extra `mlflow`)."""
 
     def __init__(self, experiment: str, name: str, config: Mapping[str, Any]) -> None:
-        self._mlflow: Any = _optional("mlflow", "mlflow")
+        self._mlflow: Any = _optional("mlflow")
         self._mlflow.set_experiment(experiment)
         self._mlflow.start_run(run_name=name)
         self._mlflow.log_params(dict(config))
@@ -143,9 +149,12 @@ class MlflowSink:
         self._mlflow.end_run()
 
 
-def _optional(module: str, extra: str) -> Any:
-    """Import a library that r1ray runs without; the error names the extra that brings it."""
+def _optional(module: str) -> Any:
+    """Import a library that r1ray runs without; the error says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(f"This needs {module}, which is not installed ({error}). Install it with `pip install 'r1ray[{extra}]'`.") from error
+        wanted = f"'r1ray[{module}]'" if module in ("wandb", "mlflow") else "tensorboard"
+        raise ConfigError(
+            f"This needs {module}, which cannot be imported ({error}): `pip install {wanted}`."
+        ) from error

@@ -1,4 +1,5 @@
-"""Charts as inline SVG: pure functions from numbers to markup. Colours come from the page's style sheet (`.s0` ... `.s7`)."""
+"""Charts as inline SVG: pure functions from numbers to markup. Colours come from the page's style sheet (`.s0` ...
+`.s7`)."""
 
 import math
 from collections.abc import Sequence
@@ -69,7 +70,10 @@ def stacked_chart(series: Sequence[Series]) -> Markup:
         upper = [(frame.x(x), frame.y(y)) for x, y in zip(one.x, top, strict=True)]
         lower = [(frame.x(x), frame.y(y)) for x, y in zip(one.x, below, strict=True)]
         if len(upper) == 1:  # one step: a bar, since an area needs two
-            upper, lower = [(LEFT, upper[0][1]), (WIDTH - RIGHT, upper[0][1])], [(LEFT, lower[0][1]), (WIDTH - RIGHT, lower[0][1])]
+            upper, lower = (
+                [(LEFT, upper[0][1]), (WIDTH - RIGHT, upper[0][1])],
+                [(LEFT, lower[0][1]), (WIDTH - RIGHT, lower[0][1])],
+            )
         areas += Markup('<path class="area s{}" d="M{}Z"><title>{}</title></path>').format(
             i % PALETTE, _points([*upper, *reversed(lower)]), one.name
         )
@@ -87,39 +91,33 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
     def x(value: float) -> float:
         return left + value / high * (WIDTH - left - right)
 
-    ticks = [tick for tick in nice_ticks(0.0, high) if tick <= high + 1e-9]
     bottom = height * len(rows) + 6
-    drawn = Markup("").join(
-        Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="4" y2="{1}"/><text class="tick" x="{0:.1f}" y="{2}" text-anchor="middle">{3:.0%}</text>').format(
-            x(tick), bottom, bottom + 14, tick
-        )
-        for tick in ticks
-    )
+    drawn = Markup("")
+    for tick in nice_ticks(0.0, high):
+        if tick <= high + 1e-9:
+            drawn += _rule("grid", x(tick), 4, x(tick), bottom)
+            drawn += _text("tick", x(tick), bottom + 14, f"{tick:.0%}", "middle")
     for i, (label, value, low, top) in enumerate(rows):
-        y = height * i + height / 2 + 4
-        drawn += Markup(
-            '<text class="label" x="{left:.0f}" y="{base:.1f}" text-anchor="end">{label}</text>'
-            '<line class="whisker s{i}" x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            '<circle class="dot s{i}" cx="{x:.1f}" cy="{y:.1f}" r="6"><title>{low_share:.1%} to {high_share:.1%}</title></circle>'
-            '<text class="value" x="{end:.1f}" y="{base:.1f}">{value:.1%}</text>'
-        ).format(
-            left=left - 12, base=y + 4.5, label=label, i=i % PALETTE, low=x(low), high=x(min(top, high)), y=y, x=x(value),
-            low_share=low, high_share=top, end=x(min(top, high)) + 8, value=value,
-        )  # fmt: skip
+        y, colour, end = height * i + height / 2 + 4, f"s{i % PALETTE}", x(min(top, high))
+        drawn += _text("label", left - 12, y + 4.5, label, "end")
+        drawn += _rule(f"whisker {colour}", x(low), y, end, y)
+        drawn += _dot(colour, x(value), y, 6, f"{low:.1%} to {top:.1%}")
+        drawn += _text("value", end + 8, y + 4.5, f"{value:.1%}", "start")
     return _svg(drawn, label="accuracy with 95 % intervals", height=bottom + 20)
 
 
 def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round numbers that enclose [low, high], about `wanted` steps apart by 1, 2 or 5 times a power of ten."""
-    if high <= low:
-        # A flat curve: around a value, or up from zero.
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-250):
+        # A flat curve, up to rounding: around its value, or up from zero.
         pad = abs(low) * 0.1 or 1.0
         low, high = (low - pad, high + pad) if low else (0.0, 1.0)
     rough = (high - low) / wanted
-    power = 10.0 ** math.floor(math.log10(rough))
+    exponent = math.floor(math.log10(rough))
+    power = 10.0**exponent
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, max(0, 1 - exponent)) for i in range(first, last + 1)]
 
 
 def moving_average(values: Sequence[float], window: int) -> list[float]:
@@ -163,31 +161,42 @@ def _path(xs: Sequence[float], ys: Sequence[float], classes: str, frame: Frame) 
             pieces[-1].append((frame.x(x), frame.y(y)))
         elif pieces[-1]:
             pieces.append([])
-    return Markup('<path class="{}" d="{}"/>').format(classes, " ".join("M" + _points(piece) for piece in pieces if piece))
+    return Markup('<path class="{}" d="{}"/>').format(
+        classes, " ".join("M" + _points(piece) for piece in pieces if piece)
+    )
 
 
 def _dots(one: Series, colour: str, frame: Frame, percent: bool) -> Markup:
     return Markup("").join(
-        Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="2.4"><title>{}, step {:g}: {}</title></circle>').format(
-            colour, frame.x(x), frame.y(y), one.name, x, f"{y:.1%}" if percent else f"{y:.4g}"
-        )
+        _dot(colour, frame.x(x), frame.y(y), 2.4, f"{one.name}, step {x:g}: " + (f"{y:.1%}" if percent else f"{y:.4g}"))
         for x, y in zip(one.x, one.y, strict=True)
         if math.isfinite(y)
     )
 
 
 def _axes(frame: Frame, ticks: Sequence[float], percent: bool) -> Markup:
-    horizontal = Markup("").join(
-        Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
-            LEFT, WIDTH - RIGHT, frame.y(tick), frame.y(tick), LEFT - 6, frame.y(tick) + 3.5, format_tick(tick, percent)
-        )
-        for tick in ticks
-    )
-    steps = sorted({round(frame.x_low + (frame.x_high - frame.x_low) * i / 4) for i in range(5)})
-    along = Markup("").join(
-        Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>').format(frame.x(step), HEIGHT - 6, step) for step in steps
-    )
-    return horizontal + along
+    drawn = Markup("")
+    for tick in ticks:
+        y = frame.y(tick)
+        drawn += _rule("grid", LEFT, y, WIDTH - RIGHT, y)
+        drawn += _text("tick", LEFT - 6, y + 3.5, format_tick(tick, percent), "end")
+    for step in sorted({round(frame.x_low + (frame.x_high - frame.x_low) * i / 4) for i in range(5)}):
+        drawn += _text("tick", frame.x(step), HEIGHT - 6, f"{step:g}", "middle")
+    return drawn
+
+
+def _text(classes: str, x: float, y: float, text: str, anchor: str) -> Markup:
+    tag = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
+    return Markup(tag).format(classes, x, y, anchor, text)
+
+
+def _rule(classes: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(classes, x1, y1, x2, y2)
+
+
+def _dot(colour: str, x: float, y: float, radius: float, title: str) -> Markup:
+    tag = '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>'
+    return Markup(tag).format(colour, x, y, radius, title)
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
@@ -195,4 +204,6 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _svg(content: Markup, label: str, height: float = HEIGHT) -> Markup:
-    return Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">{}</svg>').format(WIDTH, height, label, content)
+    return Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">{}</svg>').format(
+        WIDTH, height, label, content
+    )

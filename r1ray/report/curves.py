@@ -41,7 +41,12 @@ PANELS = (
     Panel(title="Time per phase in seconds", keys=("time/",), stacked=True),
     Panel(title="Throughput per second", keys=("throughput/",)),
 )
-NAMES = {"reward/correct": "training samples", "evaluation/accuracy": "held-out, greedy", "ppo/ref_kl": "to reference", "ppo/policy_kl": "of update"}
+NAMES = {
+    "reward/correct": "training samples",
+    "evaluation/accuracy": "held-out, greedy",
+    "ppo/ref_kl": "to reference",
+    "ppo/policy_kl": "of update",
+}
 WHOLES = ("time/step", "time/total")
 """Sums of the other parts of their group: not one more layer of the stack."""
 
@@ -79,7 +84,9 @@ def _series(key: str, rows: Sequence[Mapping[str, Any]], keep_gaps: bool) -> Ser
     mine = [row for row in rows if keep_gaps or key in row]
     values = [row.get(key) for row in mine]
     name = NAMES.get(key) or key.partition("/")[2].replace("_", " ")
-    return Series(name, [float(row["step"]) for row in mine], [math.nan if value is None else float(value) for value in values])
+    return Series(
+        name, [float(row["step"]) for row in mine], [math.nan if value is None else float(value) for value in values]
+    )
 
 
 def _newest(one: Series, percent: bool) -> str:

@@ -16,7 +16,12 @@ ACCURACIES = {
     "accuracy_after": "after training",
     "accuracy": "accuracy",
 }
-NAMES = {"p_value": "p-value", "problems": "held-out problems", "p95_ms": "95th percentile, ms", "docs_per_s": "documents per second"}
+NAMES = {
+    "p_value": "p-value",
+    "problems": "held-out problems",
+    "p95_ms": "95th percentile, ms",
+    "docs_per_s": "documents per second",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Card:
 
 
 def accuracies(summary: Mapping[str, Any]) -> list[tuple[str, float, float, float]]:
-    """(label, accuracy, low, high) of every accuracy in a summary, in the order of the run; the interval is Wilson's, 95 %.
+    """(label, accuracy, low, high) of every accuracy in a summary, in the order of the run; the interval is Wilson's,
+    95 %.
 
     A summary without `problems` gives no intervals, and so no rows.
     """
@@ -46,14 +52,19 @@ def accuracies(summary: Mapping[str, Any]) -> list[tuple[str, float, float, floa
 
 
 def cards(summary: Mapping[str, Any]) -> list[Card]:
-    """The figures of a summary, one card each; the gain first where there is one. Accuracies that the chart shows are left out."""
+    """The figures of a summary, one card each; the gain first where there is one. Accuracies that the chart shows are
+    left out."""
     found = []
     charted = {key for key in ACCURACIES if accuracies(summary)} | {"run"}
     before, after = summary.get("accuracy_cold_start", summary.get("accuracy_before")), summary.get("accuracy_after")
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         since = "over the cold start" if "accuracy_cold_start" in summary else "over the start"
         found.append(Card("gain", f"{(after - before) * 100:+.1f} points", since))
-    found += [Card(NAMES.get(key, key.replace("_", " ")), show_value(key, value)) for key, value in summary.items() if key not in charted]
+    found += [
+        Card(NAMES.get(key, key.replace("_", " ")), show_value(key, value))
+        for key, value in summary.items()
+        if key not in charted
+    ]
     return found
 
 

@@ -21,7 +21,8 @@ PLACE = ("run.name", "run.storage")
 
 
 def render_report(folder: str | Path) -> Path:
-    """Write `report.html` into a run folder from what is there, and return its path. A run that still goes on has a report too.
+    """Write `report.html` into a run folder from what is there, and return its path. A run that still goes on has a
+    report too.
 
     A job with a template of its own name (`templates/<job>.html.jinja`) gets that one, any other `run.html.jinja`.
     Raises `DataError` if the folder is not a run's.
@@ -31,7 +32,11 @@ def render_report(folder: str | Path) -> Path:
     if not manifest:
         raise DataError(f"{folder} has no manifest.json: expected a run folder, such as runs/ppo-20260102-030405.")
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.select_template([f"{manifest['job']}.html.jinja", "run.html.jinja"])
     path = folder / "report.html"
@@ -86,10 +91,18 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _took(manifest: dict[str, Any]) -> str:
     """Wall time from start to end, in words; empty while there is no end."""
     try:
-        seconds = (datetime.fromisoformat(manifest["ended"]) - datetime.fromisoformat(manifest["started"])).total_seconds()
+        seconds = (
+            datetime.fromisoformat(manifest["ended"]) - datetime.fromisoformat(manifest["started"])
+        ).total_seconds()
     except (KeyError, ValueError):
         return ""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.1f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

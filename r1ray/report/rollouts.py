@@ -1,4 +1,5 @@
-"""Sampled rollouts, made ready for a page: which are shown, how strongly each token is coloured, where step scores stand."""
+"""Sampled rollouts, made ready for a page: which are shown, how strongly each token is coloured, where step scores
+stand."""
 
 import math
 from collections.abc import Sequence
@@ -46,8 +47,8 @@ def choose(rows: Sequence[SampleRow], steps: int = 5, per_step: int = 4) -> list
 
 
 def colour_scale(rows: Sequence[SampleRow]) -> float:
-    """The advantage that gets the full colour: the 95th percentile of |advantage| over what is shown, so that one outlier does not
-    bleach everything else. 1 where all are zero."""
+    """The advantage that gets the full colour: the 95th percentile of |advantage| over what is shown, so that one
+    outlier does not bleach everything else. 1 where all are zero."""
     sizes = sorted(abs(value) for row in rows for value in row.advantages if math.isfinite(value))
     return (sizes[math.ceil(0.95 * len(sizes)) - 1] if sizes else 0.0) or 1.0
 
@@ -58,12 +59,15 @@ def show(row: SampleRow, scale: float) -> Shown:
     for step in row.steps:
         scores[step.last_token] = scores.get(step.last_token, 0.0) + step.score
     pieces = []
-    for i, (token, advantage) in enumerate(zip(row.tokens, row.advantages or [math.nan] * len(row.tokens), strict=True)):
+    for i, (token, advantage) in enumerate(
+        zip(row.tokens, row.advantages or [math.nan] * len(row.tokens), strict=True)
+    ):
         strength = min(1.0, abs(advantage) / scale) if math.isfinite(advantage) else 0.0
         score = scores.get(i)
         pieces.append(
             Piece(
-                text=token.replace("\n", "↵") or "∎",  # what decodes to nothing, such as the end of the answer, has an advantage too
+                text=token.replace("\n", "↵")
+                or "∎",  # what decodes to nothing, such as the end of the answer, has an advantage too
                 sign=("" if strength < 0.03 else "pos" if advantage > 0 else "neg"),
                 opacity=round(strength * STRONGEST, 2),
                 advantage=f"{advantage:+.3f}" if math.isfinite(advantage) else "",

@@ -1,10 +1,10 @@
 """`samples.jsonl`: sampled rollouts with what each token and each step of them earned. One JSON object a line.
 
-    {"step": 10, "policy_version": 9, "problem_id": "story-3-9f31", "family": "story", "sample": 0,
-     "question": "Mia has 9 eggs ...", "reference": "16", "text": "1. 9 + 7 = 16\\nAnswer: 16",
-     "tokens": ["1", ".", " ", "9", ...], "advantages": [0.1, 0.1, 0.2, 0.4, ...],
-     "steps": [{"start": 0, "end": 13, "text": "1. 9 + 7 = 16", "score": 0.3, "last_token": 10}],
-     "components": {"outcome": 1.0, "step": 1.0}, "correct": true, "finish_reason": "stop"}
+{"step": 10, "policy_version": 9, "problem_id": "story-3-9f31", "family": "story", "sample": 0,
+ "question": "Mia has 9 eggs ...", "reference": "16", "text": "1. 9 + 7 = 16\\nAnswer: 16",
+ "tokens": ["1", ".", " ", "9", ...], "advantages": [0.1, 0.1, 0.2, 0.4, ...],
+ "steps": [{"start": 0, "end": 13, "text": "1. 9 + 7 = 16", "score": 0.3, "last_token": 10}],
+ "components": {"outcome": 1.0, "step": 1.0}, "correct": true, "finish_reason": "stop"}
 """
 
 import dataclasses
@@ -51,10 +51,15 @@ class SampleRow:
 
     def __post_init__(self) -> None:
         if self.advantages and len(self.tokens) != len(self.advantages):
-            raise DataError(f"Sample of {self.problem_id}: {len(self.tokens)} tokens with {len(self.advantages)} advantages; expected one for each.")
+            raise DataError(
+                f"Sample of {self.problem_id}: {len(self.tokens)} tokens with {len(self.advantages)} advantages; "
+                "expected one for each."
+            )
 
     @classmethod
-    def from_scored(cls, scored: ScoredRollout, *, step: int, tokens: Sequence[str], advantages: Sequence[float]) -> Self:
+    def from_scored(
+        cls, scored: ScoredRollout, *, step: int, tokens: Sequence[str], advantages: Sequence[float]
+    ) -> Self:
         """The row of a scored rollout; `tokens` are its sampled ids as text, one string per id."""
         rollout = scored.rollout
         spans = zip(scored.steps, scored.step_scores, strict=True)
@@ -69,7 +74,10 @@ class SampleRow:
             text=rollout.completion.text,
             tokens=list(tokens),
             advantages=[round(float(advantage), 4) for advantage in advantages],
-            steps=[SampledStep(start=s.start, end=s.end, text=s.text, score=float(score), last_token=s.last_token) for s, score in spans],
+            steps=[
+                SampledStep(start=s.start, end=s.end, text=s.text, score=float(score), last_token=s.last_token)
+                for s, score in spans
+            ],
             components=dict(scored.components),
             correct=scored.correct,
             finish_reason=rollout.completion.finish_reason,
@@ -81,7 +89,9 @@ class SampleRow:
         try:
             return cls(**{**data, "steps": [SampledStep(**step) for step in data["steps"]]})
         except (TypeError, KeyError) as error:
-            raise DataError(f"samples.jsonl has a row of another form: {error}. See r1ray/report/samples.py for the fields.") from error
+            raise DataError(
+                f"samples.jsonl has a row of another form: {error}. See r1ray/report/samples.py for the fields."
+            ) from error
 
 
 def append_samples(path: Path, rows: Iterable[SampleRow]) -> None:

@@ -151,7 +151,8 @@ class Learner:
             old = old + scatter(output.logprobs.float(), packed, rollouts, tokens)
             if output.values is not None and output.tail_values is not None:
                 values = values + scatter(output.values, packed, rollouts, tokens)
-                tails[packed.tail_sequence] = output.tail_values
+                if self._config.ppo.bootstrap_truncated:
+                    tails[packed.tail_sequence] = output.tail_values
             if self._reference is not None:
                 judged = self._reference(
                     packed, temperature=self._config.sampling.temperature, chunk=self._config.optim.logits_chunk

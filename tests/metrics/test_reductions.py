@@ -4,11 +4,11 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.errors import DataError
-from r1ray.metrics import Last, Max, Mean, Min, Sum, merge_all, reduce_all
+from r1ray.metrics import Last, Max, Mean, Metric, Min, Sum, merge_all, reduce_all
 
 finite = st.floats(-1e6, 1e6)
 weights = st.floats(0.0, 1e3)
@@ -16,12 +16,14 @@ weights = st.floats(0.0, 1e3)
 
 def test_a_mean_over_ranks_is_weighted_by_what_each_rank_saw() -> None:
     # (0.5 * 10 + 1.0 * 30) / 40 = 35 / 40
-    assert reduce_all([{"reward/outcome": Mean(0.5, 10)}, {"reward/outcome": Mean(1.0, 30)}]) == {"reward/outcome": 0.875}
+    assert reduce_all([{"reward/outcome": Mean(0.5, 10)}, {"reward/outcome": Mean(1.0, 30)}]) == {
+        "reward/outcome": 0.875
+    }
 
 
 def test_each_kind_reduces_in_its_own_way() -> None:
-    one = {"a/sum": Sum(2), "a/max": Max(2), "a/min": Min(2), "a/last": Last(2)}
-    two = {"a/sum": Sum(3), "a/max": Max(3), "a/min": Min(3), "a/last": Last(3)}
+    one: dict[str, Metric] = {"a/sum": Sum(2), "a/max": Max(2), "a/min": Min(2), "a/last": Last(2)}
+    two: dict[str, Metric] = {"a/sum": Sum(3), "a/max": Max(3), "a/min": Min(3), "a/last": Last(3)}
     assert reduce_all([one, two]) == {"a/sum": 5, "a/max": 3, "a/min": 2, "a/last": 3}
 
 
@@ -29,6 +31,7 @@ def test_a_key_that_only_some_workers_report_keeps_their_value() -> None:
     assert reduce_all([{"a/x": Sum(1)}, {"a/y": Mean(4.0, 2)}]) == {"a/x": 1, "a/y": 4.0}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(finite, weights), min_size=1, max_size=8), st.integers(0, 8))
 def test_means_do_not_depend_on_how_workers_are_grouped(parts: list[tuple[float, float]], cut: int) -> None:
     metrics = [{"a/mean": Mean(value, weight)} for value, weight in parts]
@@ -41,6 +44,7 @@ def test_means_do_not_depend_on_how_workers_are_grouped(parts: list[tuple[float,
         assert grouped == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(finite, st.floats(0.1, 1e3))
 def test_a_mean_over_nothing_is_neutral(value: float, weight: float) -> None:
     nothing, something = Mean.of([]), Mean(value, weight)

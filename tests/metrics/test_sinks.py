@@ -35,7 +35,9 @@ def test_jsonl_survives_a_process_that_is_killed_right_after_a_write(tmp_path: P
         "sink = JsonlSink(pathlib.Path(sys.argv[1])); sink.write(1, {'a/x': 1.0}); os.kill(os.getpid(), 9)"
     )
     path = tmp_path / "metrics.jsonl"
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     assert done.returncode == -9
     assert rows(path) == [(1, 1.0)]
 

@@ -1,0 +1,102 @@
+"""Ray Train around a worker function: placement, process group, restarts. The only module of this room that imports Ray."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray.train
+import torch
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+
+from r1ray.cluster.threads import phase_threads, set_threads
+from r1ray.config.resources import ResourcesConfig
+from r1ray.errors import R1RayError, WorkerError
+
+Worker = Callable[[Mapping[str, Any], "WorkerContext"], None]
+"""What each rank runs: its payload, and who it is. It is called again, from its beginning, after a failure."""
+
+JOIN_SECONDS = 600
+"""How long ranks wait for each other in a collective before the run fails with the rank's name instead of hanging."""
+
+
+class WorkerContext:
+    """Who this rank is, and its line to Ray Train."""
+
+    def __init__(self) -> None:
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world_size: int = context.get_world_size()
+        self.local_world_size: int = context.get_local_world_size()
+        self.device: torch.device = get_device()
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Show figures on the dashboard's Train page; every rank must call it."""
+        ray.train.report(dict(metrics))
+
+
+def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, *, storage: str, name: str) -> None:
+    """Run `worker` on every rank of a learner group until all return; restart the group from the worker's own checkpoints.
+
+    Args:
+        worker: a module-level function.
+        payload: what it is given; picklable.
+        resources: ranks, what each books, how often the group may be restarted.
+        storage: folder or URI in which Ray Train keeps its own notes on the run.
+        name: of the run on the dashboard.
+
+    Raises:
+        R1RayError: what a rank raised, if it is one of r1ray's own and restarts did not help.
+        WorkerError: anything else that ended the group.
+    """
+    gpus = resources.learner_gpus
+    booked = {"CPU": resources.learner_cpus} | ({"GPU": gpus} if gpus else {})
+    trainer = TorchTrainer(
+        _run_worker,
+        train_loop_config={"worker": worker, "payload": payload, "resources": resources},
+        scaling_config=ScalingConfig(num_workers=resources.learners, use_gpu=gpus > 0, resources_per_worker=booked),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+            worker_runtime_env={"env_vars": _worker_environment()},
+            **_quiet(),
+        ),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=JOIN_SECONDS),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        raise _own(error.worker_failures) from None
+    except ControllerError as error:
+        raise WorkerError(f"Ray Train could not run the learner group: {error}") from error
+
+
+def _run_worker(config: dict[str, Any]) -> None:
+    context = WorkerContext()
+    set_threads(phase_threads(config["resources"], context.local_world_size))
+    config["worker"](config["payload"], context)
+
+
+def _own(failures: Mapping[int, BaseException]) -> R1RayError:
+    """One of r1ray's own errors among the ranks' failures, or a `WorkerError` that shows them all."""
+    for failure in failures.values():
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, R1RayError):
+                return cause
+            cause = getattr(cause, "cause", None) or cause.__cause__
+    said = "\n".join(f"rank {rank}: {failure}" for rank, failure in failures.items())
+    return WorkerError(f"The learner group failed, and its restarts are used up:\n{said}")
+
+
+def _worker_environment() -> dict[str, str]:
+    # glibc gives each thread an arena of its own; freed tensors of one are no use to another, and memory climbs.
+    return {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2")}
+
+
+def _quiet() -> dict[str, Any]:
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    return {"logging_config": LoggingConfig(log_level="ERROR")}

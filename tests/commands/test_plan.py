@@ -1,0 +1,38 @@
+"""Which configuration `r1ray plan` starts from."""
+
+from pathlib import Path
+
+import pytest
+
+from r1ray.commands.plan import default_config
+from r1ray.config.jobs import EvaluateJobConfig
+from r1ray.errors import ConfigError
+
+
+def test_a_jobs_name_means_its_defaults() -> None:
+    assert default_config("evaluate") == EvaluateJobConfig()
+
+
+def test_a_jobs_file_means_its_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from r1ray.config.jobs import PPOJobConfig\n"
+        "from r1ray.config.ppo import PPOConfig\n"
+        "CONFIG = PPOJobConfig(ppo=PPOConfig(steps=7))\n"
+    )
+    assert default_config(str(file)).ppo.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [("evalute", "Did you mean evaluate"), ("zzz", "Expected one of: ppo"), ("none.py", "no such file")],
+)
+def test_an_unknown_job_says_what_was_expected(job: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        default_config(job)
+
+
+def test_a_file_without_a_configuration_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("")
+    with pytest.raises(ConfigError, match="has no CONFIG"):
+        default_config(str(tmp_path / "x.py"))
