@@ -1,5 +1,5 @@
-"""PPO with stepwise rewards: a cold start on worked solutions of easier problems, then reinforcement on harder ones, for which
-there is nothing but the final answers."""
+"""PPO with stepwise rewards: a cold start on worked solutions of easier problems, then reinforcement on harder ones,
+for which there is nothing but the final answers."""
 
 from r1ray.cli import run
 from r1ray.config.jobs import PPOJobConfig

@@ -1,6 +1,6 @@
 """The nouns that cross processes: lists and strings, no tensors.
 
-    Problem ──generate──► Rollout(problem, completion, policy_version) ──score──► ScoredRollout(rollout, steps, scores)
+Problem ──generate──► Rollout(problem, completion, policy_version) ──score──► ScoredRollout(rollout, steps, scores)
 """
 
 from dataclasses import dataclass, field
@@ -81,6 +81,7 @@ class ScoredRollout:
     outcome_reward: float
     """Weighted sum of everything that judges the completion as a whole; placed on its last token."""
     components: dict[str, float]
-    """Every component on its own and unweighted (`outcome`, `step`, `format`, `length`, `process`, the user's), for the log."""
+    """Every component on its own and unweighted (`outcome`, `step`, `format`, `length`, `process`, the user's), for the
+    log."""
     correct: bool
     """Whether the final answer is right, as the verifier sees it: what evaluation counts."""

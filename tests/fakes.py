@@ -23,7 +23,13 @@ class TorchEngine:
     """`TrainEngine` on one process of plain PyTorch."""
 
     def __init__(
-        self, module: nn.Module, optim: OptimConfig, *, total_steps: int, head_lr: float | None = None, device: str = "cpu"
+        self,
+        module: nn.Module,
+        optim: OptimConfig,
+        *,
+        total_steps: int,
+        head_lr: float | None = None,
+        device: str = "cpu",
     ) -> None:
         self.module = module.to(device)
         self.device, self.rank, self.world_size = torch.device(device), 0, 1

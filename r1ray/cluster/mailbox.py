@@ -35,7 +35,7 @@ class Mailbox:
     """A small actor that outlives restarts of the workers. Picklable."""
 
     def __init__(self) -> None:
-        self._box = ray.remote(_Box).options(num_cpus=0, max_restarts=-1).remote()
+        self._box: Any = ray.remote(_Box).options(num_cpus=0, max_restarts=-1).remote()
 
     def post(self, kind: str, payload: Any = None) -> None:
         """Leave an event, without waiting."""

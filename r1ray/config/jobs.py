@@ -33,7 +33,9 @@ class PPOJobConfig:
 
     def __post_init__(self) -> None:
         if self.ppo.algorithm == "ppo" and self.critic.kind == "none":
-            raise ConfigError("ppo.algorithm `ppo` needs a critic: set critic.kind to `head` or `model`, or choose `grpo`, `rloo` …")
+            raise ConfigError(
+                "ppo.algorithm `ppo` needs a critic: set critic.kind to `head` or `model`, or choose `grpo`, `rloo` …"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

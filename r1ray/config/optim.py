@@ -42,12 +42,18 @@ class ZeroConfig:
     """DeepSpeed ZeRO (arXiv 1910.02054)."""
 
     stage: int = 0
-    """0 shards nothing; 1 optimizer state; 2 gradients too; 3 weights too. On one rank every stage above 0 only costs."""
+    """0 shards nothing; 1 optimizer state; 2 gradients too; 3 weights too. On one rank every stage above 0 only costs.
+    """
     offload: str = "none"
     """Keep on the CPU: `none`, `optimizer`, or `all` (optimizer and weights; stage 3)."""
 
     def __post_init__(self) -> None:
         require(self.stage in (0, 1, 2, 3), "zero.stage", self.stage, "0, 1, 2 or 3")
         require_choice("zero.offload", self.offload, ("none", "optimizer", "all"))
-        require(self.offload != "all" or self.stage == 3, "zero.offload", self.offload, "`none` or `optimizer` below stage 3")
+        require(
+            self.offload != "all" or self.stage == 3,
+            "zero.offload",
+            self.offload,
+            "`none` or `optimizer` below stage 3",
+        )
         require(self.offload == "none" or self.stage > 0, "zero.offload", self.offload, "`none` at stage 0")

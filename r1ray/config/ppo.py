@@ -23,7 +23,9 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         require_range("sampling.max_new_tokens", self.max_new_tokens, 1)
-        require(self.temperature > 0, "sampling.temperature", self.temperature, "more than 0: greedy rollouts teach nothing")
+        require(
+            self.temperature > 0, "sampling.temperature", self.temperature, "more than 0: greedy rollouts teach nothing"
+        )
         require_range("sampling.top_p", self.top_p, 0, 1)
         require_range("sampling.top_k", self.top_k, 0)
 
@@ -35,7 +37,7 @@ class PPOConfig:
     algorithm: str = "ppo"
     """`ppo` (critic, GAE), `grpo`, `grpo_process` (DeepSeekMath's process supervision), `rloo` or `reinforce_pp`."""
     steps: int = 12
-    """PPO steps: generate, score, update, publish."""
+    """PPO steps: generate, score, update, publish; 0 = the cold start alone."""
     prompts_per_step: int = 16
     """Problems per step."""
     samples_per_prompt: int = 4
@@ -55,8 +57,8 @@ class PPOConfig:
     gae_lambda: float = 1.0
     """GAE trade-off: 0 trusts the critic, 1 the sampled return."""
     bootstrap_truncated: bool = False
-    """Give a truncated rollout the critic's value of its last state. Off: running out of tokens ends the episode with nothing.
-    With it on, a policy can live on the bootstrap and never answer; it did (docs/learning.md)."""
+    """Give a truncated rollout the critic's value of its last state. Off: running out of tokens ends the episode with
+    nothing. With it on, a policy can live on the bootstrap and never answer; it did (docs/learning.md)."""
     group_baseline: bool = False
     """Subtract the group's mean from sequence-level advantages as well as the critic's values."""
     whiten: bool = True
@@ -80,7 +82,8 @@ class PPOConfig:
     max_staleness: int = 0
     """Policy versions that a rollout may lag behind: 0 = synchronous; 1 = the next generation overlaps this update."""
     importance_cap: float = 2.0
-    """Cap on the importance weight that corrects rollout against trainer log-probs (truncated IS); 0 = no correction."""
+    """Cap on the importance weight that corrects rollout against trainer log-probs (truncated IS); 0 = no correction.
+    """
     parity_bound: float = 0.05
     """Alarm when rollout and trainer log-probs of one policy differ by more than this anywhere."""
     drop_flat_groups: bool = False
@@ -88,20 +91,31 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         require_choice("ppo.algorithm", self.algorithm, ALGORITHMS)
-        for name in ("steps", "prompts_per_step", "samples_per_prompt", "epochs", "minibatches", "kl_horizon"):
+        for name in ("prompts_per_step", "samples_per_prompt", "epochs", "minibatches", "kl_horizon"):
             require_range(f"ppo.{name}", getattr(self, name), 1)
+        require_range("ppo.steps", self.steps, 0)
         require_range("ppo.clip_eps", self.clip_eps, 0, 1)
         require_range("ppo.clip_eps_high", self.clip_eps_high, 0)
         require(self.dual_clip == 0 or self.dual_clip > 1, "ppo.dual_clip", self.dual_clip, "0 (off) or more than 1")
         require_range("ppo.gamma", self.gamma, 0, 1)
         require_range("ppo.gae_lambda", self.gae_lambda, 0, 1)
-        for name in ("value_clip", "vf_coef", "ent_coef", "kl_coef", "kl_target", "max_staleness", "importance_cap", "parity_bound"):
+        for name in (
+            "value_clip",
+            "vf_coef",
+            "ent_coef",
+            "kl_coef",
+            "kl_target",
+            "max_staleness",
+            "importance_cap",
+            "parity_bound",
+        ):
             require_range(f"ppo.{name}", getattr(self, name), 0)
         require(self.max_staleness <= 1, "ppo.max_staleness", self.max_staleness, "0 or 1")
         rollouts = self.prompts_per_step * self.samples_per_prompt
         if self.prompts_per_step % self.minibatches:
             raise ConfigError(
-                f"ppo.minibatches ({self.minibatches}) must divide ppo.prompts_per_step ({self.prompts_per_step}): the samples of "
+                f"ppo.minibatches ({self.minibatches}) must divide ppo.prompts_per_step ({self.prompts_per_step}): the "
+                "samples of "
                 f"one problem stay together. {rollouts} rollouts a step would leave a remainder."
             )
         if self.algorithm in ("grpo", "grpo_process", "rloo") and self.samples_per_prompt < 2:

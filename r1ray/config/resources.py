@@ -37,7 +37,16 @@ class ResourcesConfig:
     def __post_init__(self) -> None:
         for name in ("learners", "rollout_workers", "reward_workers"):
             require_range(f"resources.{name}", getattr(self, name), 1)
-        for name in ("learner_cpus", "learner_gpus", "rollout_cpus", "rollout_gpus", "reward_cpus", "reward_gpus", "threads", "wait_seconds"):
+        for name in (
+            "learner_cpus",
+            "learner_gpus",
+            "rollout_cpus",
+            "rollout_gpus",
+            "reward_cpus",
+            "reward_gpus",
+            "threads",
+            "wait_seconds",
+        ):
             require_range(f"resources.{name}", getattr(self, name), 0)
         require_range("resources.max_failures", self.max_failures, -1)
 

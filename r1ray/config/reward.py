@@ -24,20 +24,23 @@ class RewardConfig:
     process_path: str = ""
     """A process reward model (Hugging Face token classification, or Math-Shepherd style); empty = none."""
     step_placement: str = "place"
-    """How step scores become rewards: `place` (each on its last token), `difference` (potential-based), or one aggregate on
-    the final token: `min`, `prod`, `mean`, `last`."""
+    """How step scores become rewards: `place` (each on its last token), `difference` (potential-based), or one
+    aggregate on the final token: `min`, `prod`, `mean`, `last`."""
     reuse_numbers: bool = False
     """Whether the step checker lets a given number be an operand more than once."""
     functions: tuple[str, ...] = ()
-    """Your own rewards, `module.py:function` or `package.module:function`, with an optional `@weight`. A plain function that
-    takes a `Rollout` and returns a float (added to the outcome) or one float per step; it runs in the reward workers."""
+    """Your own rewards, `module.py:function` or `package.module:function`, with an optional `@weight`. A plain function
+    that takes a `Rollout` and returns a float (added to the outcome) or one float per step; it runs in the reward
+    workers."""
     grader_seconds: float = 2.0
     """Deadline for grading one answer; beyond it the grader is killed and the answer scores 0, counted."""
     batch_seconds: float = 30.0
     """Deadline for grading one batch of answers."""
 
     def __post_init__(self) -> None:
-        require_choice("reward.step_placement", self.step_placement, ("place", "difference", "min", "prod", "mean", "last"))
+        require_choice(
+            "reward.step_placement", self.step_placement, ("place", "difference", "min", "prod", "mean", "last")
+        )
         require_range("reward.length_buffer", self.length_buffer, 0)
         require_range("reward.grader_seconds", self.grader_seconds, 0.01)
         require_range("reward.batch_seconds", self.batch_seconds, 0.01)

@@ -41,8 +41,10 @@ class Prompt:
 class GenerationEngine(Protocol):
     """Prompts in, completions with log-probs out."""
 
-    policy_version: int
-    """Version given with the last `load_weights`; 0 before the first."""
+    @property
+    def policy_version(self) -> int:
+        """Version given with the last `load_weights`; 0 before the first."""
+        ...
 
     def generate(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[list[Completion]]:
         """For each prompt, its `samples` completions, in order."""

@@ -1,6 +1,8 @@
 """From a policy's path to files, a model and a tokenizer."""
 
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,15 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
             f"Set it in tokenizer_config.json."
         )
     return tokenizer
+
+
+def decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """Token ids to text as the steps are read from it: without special tokens, and without tidying up. Picklable."""
+    return partial(_decode, tokenizer)
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def load_policy(config: PolicyConfig, dropout: float = 0.0) -> tuple[nn.Module, PreTrainedTokenizerBase]:

@@ -33,7 +33,7 @@ from r1ray.config.jobs import PPOJobConfig
 from r1ray.errors import R1RayError
 from r1ray.generation.engine import Prompt, SamplingParams
 from r1ray.generation.factory import make_engine
-from r1ray.models.loading import load_tokenizer
+from r1ray.models.loading import decoder, load_tokenizer
 from r1ray.models.process_reward import ProcessRewardModel
 from r1ray.progress import ConsoleView
 from r1ray.reasoning.functions import load_function
@@ -73,9 +73,7 @@ def train_ppo(config: PPOJobConfig, run: Run) -> dict[str, Any]:
     return summary(run.folder)
 
 
-def _drive(
-    config: PPOJobConfig, run: Run, pools: Mapping[str, ActorPool], mailbox: Mailbox, watcher: Watcher
-) -> None:
+def _drive(config: PPOJobConfig, run: Run, pools: Mapping[str, ActorPool], mailbox: Mailbox, watcher: Watcher) -> None:
     """Run the learner group in a thread, and hear what it has to say until it ends. Ctrl-C lets it finish its step."""
     failure: list[BaseException] = []
     payload = {"config": config, "run": run, "pools": dict(pools), "mailbox": mailbox}
@@ -124,7 +122,8 @@ def _learn(payload: Mapping[str, Any], context: WorkerContext) -> None:
     try:
         Session(config, run, workers, mailbox, rank=context.rank, world_size=context.world_size).run()
     except R1RayError as error:
-        # A mistake of ours or the user's: running into it again would not help, so the driver hears of it and nobody restarts.
+        # A mistake of ours or the user's: running into it again would not help, so the driver hears of it and nobody
+        # restarts.
         mailbox.ask("error", error)
         if context.world_size > 1:
             raise  # the other ranks are waiting in a collective
@@ -170,7 +169,7 @@ def make_reward_worker(config: PPOJobConfig, threads: int) -> RewardWorker:
         process = ProcessRewardModel.from_path(config.reward.process_path, device, policy_tokenizer=tokenizer).score
     return RewardWorker(
         config.reward,
-        partial(tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+        decoder(tokenizer),
         Grader(seconds=config.reward.grader_seconds, batch_seconds=config.reward.batch_seconds),
         max_new_tokens=config.sampling.max_new_tokens,
         process=process,
@@ -281,9 +280,7 @@ class PoolEngine:
         """Hand weights to every engine."""
         self._rollouts.load(FlatWeights.of(weights, version))
 
-    def logprobs(
-        self, prompt_ids: Sequence[Sequence[int]], response_ids: Sequence[Sequence[int]]
-    ) -> list[list[float]]:
+    def logprobs(self, prompt_ids: Sequence[Sequence[int]], response_ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """From the first engine."""
         scores: list[list[float]] = self._rollouts.pool.members[0].run("logprobs", prompt_ids, response_ids)
         return scores

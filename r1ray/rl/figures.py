@@ -62,7 +62,13 @@ def sample_rows(
                 "tokens": [decode([token]) for token in completion.token_ids],
                 "advantages": advantages,
                 "steps": [
-                    {"start": s.start, "end": s.end, "text": s.text, "score": round(score, 4), "last_token": s.last_token}
+                    {
+                        "start": s.start,
+                        "end": s.end,
+                        "text": s.text,
+                        "score": round(score, 4),
+                        "last_token": s.last_token,
+                    }
                     for s, score in zip(item.steps, item.step_scores, strict=True)
                 ],
                 "components": {name: round(value, 4) for name, value in item.components.items()},

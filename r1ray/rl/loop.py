@@ -4,9 +4,10 @@
                     (engines)          (checkers)        (ZeRO ranks)       (flat, versioned)      │
                         ▲──────────────────────── new weights ────────────────────────────────────┘
 
-Every rank of the learner group runs this loop; only rank 0's `rollouts` and `rewards` touch the workers, and `score` hands each
-rank its share. Synchronous by default. With `ppo.max_staleness` 1 the next step's generation is started before this step's
-update, so it is sampled by weights one version old; the learner corrects for it, and refuses anything older.
+Every rank of the learner group runs this loop; only rank 0's `rollouts` and `rewards` touch the workers, and `score`
+hands each rank its share. Synchronous by default. With `ppo.max_staleness` 1 the next step's generation is started
+before this step's update, so it is sampled by weights one version old; the learner corrects for it, and refuses
+anything older.
 """
 
 import time
@@ -90,30 +91,34 @@ Report = Callable[[int, dict[str, Metric]], bool]
 
 
 def ppo_loop(
-    sampler: Sampler, rollouts: Rollouts, rewards: Rewards, learner: Learner, report: Report, config: PPOConfig, done: int = 0
+    sampler: Sampler,
+    rollouts: Rollouts,
+    rewards: Rewards,
+    learner: Learner,
+    report: Report,
+    config: PPOConfig,
+    done: int = 0,
 ) -> int:
     """Run PPO from step `done` to `config.steps`, or until `report` says stop; returns the number of steps done."""
     rollouts.load(learner.publish())
-    pending = rollouts.start(sampler.batch(done), done) if done < config.steps else None
-    while pending is not None and done < config.steps:
+    ahead: PendingRollouts | None = None
+    while done < config.steps:
         clock = Clock()
         with clock("generate"):
+            pending = rollouts.start(sampler.batch(done), done) if ahead is None else ahead
             generated = pending.result()
         with clock("score"):
             scored = rewards.score(generated)
         sampler.observe(list(scored.success), list(scored.success.values()))
         overlaps = config.max_staleness > 0 and done + 1 < config.steps
-        pending = rollouts.start(sampler.batch(done + 1), done + 1) if overlaps else None
+        ahead = rollouts.start(sampler.batch(done + 1), done + 1) if overlaps else None
         with clock("update"):
             learned = learner.update(scored.share)
         with clock("publish"):
             rollouts.load(learner.publish())
         done += 1
-        goes_on = report(done, scored.metrics | learned | clock.metrics())
-        if not goes_on:
+        if not report(done, {**scored.metrics, **learned, **clock.metrics()}):
             break
-        if pending is None and done < config.steps:
-            pending = rollouts.start(sampler.batch(done), done)
     return done
 
 
@@ -133,5 +138,5 @@ class Clock:
 
     def metrics(self) -> dict[str, Metric]:
         """`time/<phase>` and `time/step`, in seconds."""
-        total = {"time/step": Last(time.perf_counter() - self._start)}
-        return {f"time/{phase}": Last(seconds) for phase, seconds in self._seconds.items()} | total
+        seconds = {**self._seconds, "step": time.perf_counter() - self._start}
+        return {f"time/{phase}": Last(passed) for phase, passed in seconds.items()}

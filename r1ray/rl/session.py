@@ -1,5 +1,5 @@
-"""One rank's whole run: cold start, evaluations, PPO, checkpoints, the saved model. No Ray here: who generates, who scores and
-who listens are parameters.
+"""One rank's whole run: cold start, evaluations, PPO, checkpoints, the saved model. No Ray here: who generates, who
+scores and who listens are parameters.
 
     base ──evaluate──► cold start ──evaluate──► PPO … (checkpoint, small evaluations) … ──evaluate──► model/
 """
@@ -25,7 +25,7 @@ from r1ray.evaluation import EvaluationResult, evaluate
 from r1ray.generation.engine import GenerationEngine
 from r1ray.metrics.reductions import Metric, merge_all, reduce_all
 from r1ray.models.checkpoint import save_policy
-from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
+from r1ray.models.loading import decoder, load_policy, load_tokenizer, resolve_model
 from r1ray.models.policy import Policy
 from r1ray.reasoning.grading import Grader, is_correct
 from r1ray.reasoning.prompts import prompt_ids
@@ -205,7 +205,7 @@ class Session:
             result = self._examine("during", problems.heldout[: config.evaluation.during], keep=False)
             values |= result.metrics() if result is not None else {}
         if self._rank == 0 and config.run.samples_every and step % config.run.samples_every == 0:
-            rows = sample_rows(self._last_share, learner.last, self._decode, step, SAMPLES)
+            rows = sample_rows(self._last_share, learner.last, decoder(self._tokenizer), step, SAMPLES)
             self._listener.post("samples", rows)
         stop = self._listener.ask("step", (step, values)) if self._rank == 0 else False
         stop = self._agree(stop)
@@ -296,10 +296,6 @@ class Session:
     def _barrier(self) -> None:
         if self._world_size > 1:
             dist.barrier()
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
 
     def remember(self, share: Sequence[ScoredRollout]) -> None:
         """Keep the step's rollouts for `samples.jsonl`."""

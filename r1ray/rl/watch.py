@@ -21,7 +21,8 @@ class Event(Protocol):
 
 
 class Watcher:
-    """Turns events into `metrics.jsonl`, `samples.jsonl`, TensorBoard files, the live view and whatever sinks it is given."""
+    """Turns events into `metrics.jsonl`, `samples.jsonl`, TensorBoard files, the live view and whatever sinks it is
+    given."""
 
     def __init__(self, run: Run, config: PPOJobConfig, view: ConsoleView, sinks: Sequence[Sink] = ()) -> None:
         self._run, self._config, self._view = run, config, view

@@ -1,11 +1,11 @@
 """Versioned weights on their way from the learner to the engines: a few flat buffers instead of hundreds of tensors."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,8 +26,8 @@ class _Slot:
 class FlatWeights:
     """All weights of one policy version, one buffer a dtype.
 
-    The buffers are NumPy arrays because Ray maps those into a reader's memory without a copy. Tensors that share storage (a
-    tied head and its embedding) are stored once and come back as one.
+    The buffers are NumPy arrays because Ray maps those into a reader's memory without a copy. Tensors that share
+    storage (a tied head and its embedding) are stored once and come back as one.
     """
 
     version: int
@@ -38,11 +38,11 @@ class FlatWeights:
     def of(cls, weights: Mapping[str, Tensor], version: int) -> "FlatWeights":
         """Copy `weights` into fresh buffers."""
         slots: dict[str, _Slot] = {}
-        seen: dict[tuple[int, tuple[int, ...]], _Slot] = {}
+        seen: dict[Any, _Slot] = {}
         parts: dict[str, list[Tensor]] = {}
         lengths: dict[str, int] = {}
         for name, tensor in weights.items():
-            key = (tensor.data_ptr(), tuple(tensor.shape))
+            key = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
             slot = seen.get(key)
             if slot is None:
                 dtype = str(tensor.dtype).removeprefix("torch.")
@@ -56,7 +56,7 @@ class FlatWeights:
         """Views into the buffers by name; read them, never write."""
         flat = {dtype: _as_tensor(buffer, dtype) for dtype, buffer in self.buffers.items()}
         return {
-            name: flat[slot.dtype][slot.start : slot.start + int(np.prod(slot.shape))].view(slot.shape)
+            name: flat[slot.dtype][slot.start : slot.start + math.prod(slot.shape)].view(slot.shape)
             for name, slot in self.slots.items()
         }
 

@@ -68,7 +68,8 @@ def learning_rate(config: OptimConfig, step: int, total: int) -> float:
 
 
 def parameter_groups(module: nn.Module, config: OptimConfig, head_lr: float | None = None) -> list[dict[str, Any]]:
-    """Trainable parameters as optimizer groups: matrices decay, vectors do not, and a value head learns at its own rate."""
+    """Trainable parameters as optimizer groups: matrices decay, vectors do not, and a value head learns at its own
+    rate."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:

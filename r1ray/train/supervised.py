@@ -69,8 +69,8 @@ def pack_examples(examples: Sequence[Example], max_tokens: int) -> list[PackedBa
 
 
 def equal_count(micro: list[PackedBatch], engine: TrainEngine) -> list[tuple[PackedBatch, bool]]:
-    """The same number of micro-batches on every rank, each with whether it counts: collectives inside forward and backward
-    need every rank to make as many."""
+    """The same number of micro-batches on every rank, each with whether it counts: collectives inside forward and
+    backward need every rank to make as many."""
     missing = engine.all_reduce_max(len(micro)) - len(micro)
     idle = pack([[0]], [[0]], group=[0], max_tokens=2) * missing
     return [(packed, True) for packed in micro] + [(packed, False) for packed in idle]

@@ -1,4 +1,5 @@
-"""Ray Train around a worker function: placement, process group, restarts. The only module of this room that imports Ray."""
+"""Ray Train around a worker function: placement, process group, restarts. The only module of this room that imports
+Ray."""
 
 import logging
 import os
@@ -38,7 +39,8 @@ class WorkerContext:
 
 
 def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, *, storage: str, name: str) -> None:
-    """Run `worker` on every rank of a learner group until all return; restart the group from the worker's own checkpoints.
+    """Run `worker` on every rank of a learner group until all return; restart the group from the worker's own
+    checkpoints.
 
     Args:
         worker: a module-level function.
@@ -57,7 +59,7 @@ def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, 
         _run_worker,
         train_loop_config={"worker": worker, "payload": payload, "resources": resources},
         scaling_config=ScalingConfig(num_workers=resources.learners, use_gpu=gpus > 0, resources_per_worker=booked),
-        run_config=RunConfig(
+        run_config=RunConfig(  # type: ignore[call-arg]  # its stubs are those of the older Ray Train
             name=name,
             storage_path=storage,
             failure_config=FailureConfig(max_failures=resources.max_failures),

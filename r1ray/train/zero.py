@@ -81,7 +81,8 @@ class ZeroEngine:
         self._engine.backward(loss)
 
     def step(self) -> dict[str, float]:
-        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of the first group that is not a value head)."""
+        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of the first group that is not a value
+        head)."""
         factor = learning_rate(self._optim, self._step, self._total_steps)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
@@ -117,13 +118,17 @@ class ZeroEngine:
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer state and step through DeepSpeed."""
-        self._engine.save_checkpoint(str(folder), tag=TAG, client_state={"optimizer_step": self._step}, save_latest=False)
+        self._engine.save_checkpoint(
+            str(folder), tag=TAG, client_state={"optimizer_step": self._step}, save_latest=False
+        )
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote, with as many ranks and the same stage. Raises `CheckpointError` if it is not there."""
         path, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
         if path is None:
-            raise CheckpointError(f"{folder} holds no DeepSpeed checkpoint of {self.world_size} ranks at stage {self._zero.stage}.")
+            raise CheckpointError(
+                f"{folder} holds no DeepSpeed checkpoint of {self.world_size} ranks at stage {self._zero.stage}."
+            )
         self._step = client_state["optimizer_step"]
 
     def _clip(self) -> None:
@@ -157,7 +162,8 @@ def _external_parameters(module: nn.Module) -> list[tuple[nn.Module, nn.Paramete
 
 
 def _deepspeed(device: torch.device) -> Any:
-    """DeepSpeed, imported quietly and told not to compile anything: its shared-memory all-reduce takes minutes to build."""
+    """DeepSpeed, imported quietly and told not to compile anything: its shared-memory all-reduce takes minutes to
+    build."""
     os.environ.setdefault("DS_ACCELERATOR", device.type)
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
     import deepspeed
@@ -167,7 +173,9 @@ def _deepspeed(device: torch.device) -> Any:
     if device.type == "cpu":
         deepspeed.ops.__compatible_ops__ = {**deepspeed.ops.__compatible_ops__, "deepspeed_shm_comm": False}
     if not dist.is_initialized():
-        raise RuntimeError("ZeroEngine needs a process group: run it in a Ray Train worker or call torch.distributed.init_process_group.")
+        raise RuntimeError(
+            "ZeroEngine needs a process group: run it in a Ray Train worker or call torch.distributed.init_process_group."
+        )
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_backend=dist.get_backend(), dist_init_required=False, verbose=False)
     return deepspeed

@@ -58,6 +58,15 @@ def test_logprobs_of_sampled_tokens_are_the_models_own(family: str, tokenizer: P
         assert scores == pytest.approx(completion.logprobs, abs=TOLERANCE)
 
 
+def test_in_bfloat16_logprobs_stay_as_near_as_that_type_allows(tokenizer: PreTrainedTokenizerFast) -> None:
+    exact, low = make_model("qwen3"), make_model("qwen3").bfloat16()
+    prompts = make_prompts(5)
+    for prompt, group in zip(prompts, TransformersEngine(low, tokenizer).generate(prompts, SAMPLED), strict=True):
+        for completion in group:
+            expected = forward_logprobs(exact, prompt.token_ids, completion.token_ids)
+            torch.testing.assert_close(torch.tensor(completion.logprobs), expected, atol=0.1, rtol=0)
+
+
 @pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
 def test_greedy_tokens_are_those_of_generate(family: str, tokenizer: PreTrainedTokenizerFast) -> None:
     model = make_model(family)

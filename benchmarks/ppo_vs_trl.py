@@ -1,0 +1,320 @@
+"""GRPO steps of r1ray beside TRL's GRPOTrainer: same model, prompts, samples, lengths, update and threads, in one process.
+
+    python benchmarks/ppo_vs_trl.py --repeats 3
+
+A step of either side generates `samples` completions of exactly `new-tokens` tokens for each problem (end tokens are
+switched off), scores them with one reward function, takes advantages within groups, makes one AdamW step on all of them
+(token-mean loss, no KL) and has its next generation use the new weights. TRL runs at the fastest of the micro-batch
+sizes that it is given; r1ray runs under DeepSpeed ZeRO stage 0, its workers in this process, without Ray. The sides take
+turns, step by step.
+
+Before the timed steps r1ray's learner makes TRL's first update from TRL's own samples: `grad_norm_delta` is the relative
+distance of the two gradient norms. The last line is one JSON object; its value is the median over rounds of the ratio of
+samples per second.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._common import median_ratio, report
+from benchmarks._step import LocalRewards, LocalRollouts, Stopwatch, TimedRolloutWorker, make_learner, make_reward_worker
+from r1ray.config.jobs import PPOJobConfig
+from r1ray.config.optim import OptimConfig
+from r1ray.config.policy import CriticConfig, PolicyConfig
+from r1ray.config.ppo import PPOConfig, SamplingConfig
+from r1ray.config.reward import RewardConfig
+from r1ray.data.generators.generate import generate
+from r1ray.generation.transformers_engine import TransformersEngine
+from r1ray.models.loading import load_policy
+from r1ray.reasoning.functions import UserFunction
+from r1ray.reasoning.prompts import chat_messages
+from r1ray.types import Completion, Problem, Rollout, ScoredRollout
+
+TARGET = 2.0
+LEARNING_RATE = 1e-6
+CLIP_NORM = 1000.0
+"""So high that it never binds: both sides compute the norm, and the norms can be compared."""
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    config = job_config(args)
+    problems = generate(args.families, count=args.prompts * (args.repeats + 1), max_number=12, seed=0)
+    batch_sizes = args.trl_batch_sizes
+    if len(batch_sizes) > 1:
+        sweep = {size: _trl_alone(config, problems, size) for size in batch_sizes}
+        for size, seconds in sweep.items():
+            print(f"TRL, {size:2d} samples a micro-batch: {seconds:6.1f} s, first step", flush=True)
+        batch_sizes = [min(sweep, key=sweep.__getitem__)]
+    trl = TRLSteps(config, problems, batch_sizes[0], steps=args.repeats + 1)
+    ours = R1RayStep(config)
+    rounds = alternate(ours, trl, problems)
+    _print_rounds(rounds)
+    samples = args.prompts * args.samples
+    seconds = {side: [sum(phases.values()) for phases in rounds[side]] for side in rounds}
+    report(
+        "ppo_vs_trl",
+        median_ratio(seconds["trl"], seconds["r1ray"]),
+        "x samples/s of TRL's GRPOTrainer",
+        TARGET,
+        args.repeats,
+        **{f"{side}_samples_per_s": round(samples / statistics.median(times), 3) for side, times in seconds.items()},
+        trl_batch_size=batch_sizes[0],
+        grad_norm_delta=abs(ours.grad_norms[0] / trl.grad_norms[0] - 1),
+        prompt_tokens=statistics.mean(ours.prompt_lengths),
+        settings=f"{args.policy}, {args.prompts} problems x {args.samples} samples x {args.new_tokens} tokens",
+    )
+
+
+def job_config(args: argparse.Namespace) -> PPOJobConfig:
+    """GRPO without a critic, a reference or r1ray's own rewards, on one micro-batch budget."""
+    return PPOJobConfig(
+        policy=PolicyConfig(path=args.policy),
+        critic=CriticConfig(kind="none"),
+        sampling=SamplingConfig(max_new_tokens=args.new_tokens),
+        reward=RewardConfig(outcome_weight=0, step_weight=0, format_weight=0),
+        ppo=PPOConfig(
+            algorithm="grpo",
+            steps=args.repeats + 2,
+            prompts_per_step=args.prompts,
+            samples_per_prompt=args.samples,
+            whiten=False,
+            std_normalize=False,
+        ),
+        optim=OptimConfig(
+            lr=LEARNING_RATE, max_grad_norm=CLIP_NORM, tokens_per_microbatch=args.tokens_per_microbatch
+        ),
+    )
+
+
+def digit_share(text: str) -> float:
+    """The reward of both sides: the share of digits among the characters."""
+    return sum(character.isdigit() for character in text) / max(1, len(text))
+
+
+def without_end(policy: PolicyConfig) -> tuple[Any, Any]:
+    """Model and tokenizer that know no end token."""
+    model, tokenizer = load_policy(policy)
+    for holder in (tokenizer, model.config, model.generation_config):
+        holder.eos_token_id = None
+    return model, tokenizer
+
+
+class R1RayStep:
+    """r1ray's side."""
+
+    def __init__(self, config: PPOJobConfig) -> None:
+        model, self.tokenizer = without_end(config.policy)
+        self.engine = TransformersEngine(model.eval(), self.tokenizer, max_rows=config.engine.max_rows)
+        self._config, self._worker = config, TimedRolloutWorker(self.engine, self.tokenizer, config.problems.system)
+        function = UserFunction("digit_share", lambda rollout: digit_share(rollout.completion.text))
+        self._reward_worker = make_reward_worker(config, [function])
+        self._rollouts, self._rewards = LocalRollouts(self._worker, config), LocalRewards(self._reward_worker)
+        self._zero, self._learner = make_learner(config)
+        self._rollouts.load(self._learner.publish())
+        self.grad_norms: list[float] = []
+        self.prompt_lengths: list[int] = []
+
+    def __call__(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
+        """Generate, score, update, publish; seconds by phase."""
+        start = time.perf_counter()
+        rollouts = self._rollouts.start(problems, step).result()
+        self._learn(self._rewards.score(rollouts).share)
+        total = time.perf_counter() - start
+        if any(len(rollout.completion.token_ids) != self._config.sampling.max_new_tokens for rollout in rollouts):
+            raise AssertionError("r1ray stopped a completion early")
+        self.prompt_lengths += [len(rollout.prompt_ids) for rollout in rollouts]
+        phases = {**self._worker.taken(), **self._reward_worker.taken(), **self._zero.watch.take()}
+        return {**phases, "rest": total - sum(phases.values())}
+
+    def learn_from(self, batch: dict[str, Any]) -> None:
+        """Make the update that TRL makes from `batch`, one of its own."""
+        rows = [
+            (prompt[prompt_mask.bool()].tolist(), completion[completion_mask.bool()].tolist(), float(advantage))
+            for prompt, prompt_mask, completion, completion_mask, advantage in zip(
+                *(batch[k] for k in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages")),
+                strict=True,
+            )
+        ]
+        logprobs = self.engine.logprobs([row[0] for row in rows], [row[1] for row in rows])
+        self._learn(
+            [
+                ScoredRollout(
+                    rollout=Rollout(
+                        problem=Problem(id=str(prompt), question="", answer=""),
+                        prompt_ids=prompt,
+                        completion=Completion(token_ids=tokens, logprobs=scores, finish_reason="length"),
+                        policy_version=self._learner.version,
+                    ),
+                    steps=[],
+                    step_scores=[],
+                    outcome_reward=advantage,  # its mean over the group is 0 already
+                    components={},
+                    correct=False,
+                )
+                for (prompt, tokens, advantage), scores in zip(rows, logprobs, strict=True)
+            ]
+        )
+        self._zero.watch.take()
+
+    def _learn(self, scored: Sequence[ScoredRollout]) -> None:
+        metrics = self._learner.update(scored)
+        self.grad_norms.append(metrics["optim/grad_norm"].value)
+        self._rollouts.load(self._learner.publish())
+
+
+class TRLSteps:
+    """TRL's side: a trainer that runs its steps by itself, and calls back after each."""
+
+    def __init__(self, config: PPOJobConfig, problems: Sequence[Problem], batch_size: int, steps: int) -> None:
+        from datasets import Dataset
+        from transformers import PrinterCallback
+        from trl import GRPOConfig, GRPOTrainer
+
+        model, tokenizer = without_end(config.policy)
+        samples = config.ppo.prompts_per_step * config.ppo.samples_per_prompt
+        self._folder = tempfile.TemporaryDirectory()
+        self.seconds: list[dict[str, float]] = []
+        self.grad_norms: list[float] = []
+        self._watch = Stopwatch()
+        self._trainer = GRPOTrainer(
+            model=model,
+            processing_class=tokenizer,
+            reward_funcs=lambda completions, **_: [digit_share(completion[0]["content"]) for completion in completions],
+            train_dataset=Dataset.from_list(
+                [{"prompt": chat_messages(problem, config.problems.system)} for problem in problems]
+            ),
+            args=GRPOConfig(
+                output_dir=self._folder.name,
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                max_steps=steps,
+                per_device_train_batch_size=batch_size,
+                gradient_accumulation_steps=samples // batch_size,
+                num_generations=config.ppo.samples_per_prompt,
+                max_completion_length=config.sampling.max_new_tokens,
+                shuffle_dataset=False,
+                beta=0.0,
+                loss_type="dapo",
+                scale_rewards="none",
+                learning_rate=config.optim.lr,
+                lr_scheduler_type="constant",
+                weight_decay=config.optim.weight_decay,
+                adam_beta1=config.optim.betas[0],
+                adam_beta2=config.optim.betas[1],
+                adam_epsilon=config.optim.eps,
+                max_grad_norm=config.optim.max_grad_norm,
+                dataloader_pin_memory=False,
+                save_strategy="no",
+                logging_steps=1,
+                report_to=[],
+                disable_tqdm=True,
+            ),
+        )
+        self._trainer.remove_callback(PrinterCallback)
+        self._trainer.eos_token_ids = []
+        self._trainer.generation_config.eos_token_id = None
+        generate = self._trainer._generate
+
+        def timed_generate(*args: Any, **kwargs: Any) -> Any:
+            with self._watch("generation"):
+                return generate(*args, **kwargs)
+
+        self._trainer._generate = timed_generate
+
+    def run(self, after_step: Callable[[int], None]) -> None:
+        """Make all steps; `after_step` hears of each, and its time is not counted."""
+        from transformers import TrainerCallback
+
+        side = self
+
+        class Bell(TrainerCallback):  # type: ignore[misc]
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                side._watch.take()
+                self.start = time.perf_counter()
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                total = time.perf_counter() - self.start
+                phases = side._watch.take()
+                side.seconds.append({**phases, "rest": total - sum(phases.values())})
+                after_step(len(side.seconds) - 1)
+
+            def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+                if "grad_norm" in logs:
+                    side.grad_norms.append(logs["grad_norm"])
+
+        self._trainer.add_callback(Bell())
+        try:
+            self._trainer.train()
+        finally:
+            self._folder.cleanup()
+
+    def last_batch(self) -> dict[str, torch.Tensor]:
+        """Samples and advantages of the newest step."""
+        parts = self._trainer._buffered_inputs
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages")
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
+
+
+def alternate(ours: R1RayStep, trl: TRLSteps, problems: Sequence[Problem]) -> dict[str, list[dict[str, float]]]:
+    """A warm-up step of each, then their timed steps in turns; seconds by phase of every timed step."""
+    rounds: dict[str, list[dict[str, float]]] = {"r1ray": [], "trl": []}
+    size = ours._config.ppo.prompts_per_step
+
+    def after(step: int) -> None:
+        batch = trl.last_batch()
+        if int(batch["completion_mask"].sum()) != len(batch["advantages"]) * ours._config.sampling.max_new_tokens:
+            raise AssertionError("TRL stopped a completion early")
+        if step == 0:
+            ours.learn_from(batch)
+        seconds = ours(problems[step * size : (step + 1) * size], step)
+        if step > 0:
+            rounds["r1ray"].append(seconds)
+
+    trl.run(after)
+    rounds["trl"] = trl.seconds[1:]
+    return rounds
+
+
+def _trl_alone(config: PPOJobConfig, problems: Sequence[Problem], batch_size: int) -> float:
+    trl = TRLSteps(config, problems, batch_size, steps=1)
+    trl.run(lambda _: None)
+    return sum(trl.seconds[0].values())
+
+
+def _print_rounds(rounds: dict[str, list[dict[str, float]]]) -> None:
+    for side, steps in rounds.items():
+        totals = ", ".join(f"{sum(phases.values()):.1f}" for phases in steps)
+        medians = ", ".join(f"{name} {statistics.median(s.get(name, 0.0) for s in steps):.1f}" for name in steps[0])
+        print(f"{side:5s} seconds a step: {totals}; medians: {medians}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--policy", default="smollm2-135m")
+    parser.add_argument("--families", nargs="+", default=["story:2-3"])
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--new-tokens", type=int, default=32)
+    parser.add_argument("--tokens-per-microbatch", type=int, default=1024)
+    parser.add_argument("--trl-batch-sizes", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
