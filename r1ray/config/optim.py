@@ -23,7 +23,7 @@ class OptimConfig:
     """AdamW's denominator floor."""
     max_grad_norm: float = 1.0
     """Global gradient norm is clipped to this; 0 = off."""
-    tokens_per_microbatch: int = 6144
+    tokens_per_microbatch: int = 4608
     """Most tokens (prompt and padding included) in one forward and backward pass."""
     logits_chunk: int = 4096
     """Most tokens whose full-vocabulary logits exist at once."""

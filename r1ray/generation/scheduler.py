@@ -78,6 +78,7 @@ class Scheduler:
         self._rows: list[_Row] = []  # in the order of their response slots
         self._membership: Membership | None = None  # both until a row joins or leaves
         self._sampling: RowSampling | None = None
+        self._probabilities: Tensor | None = None  # (max_rows, V), overwritten in each step
         self._requests = 0
 
     @property
@@ -159,14 +160,16 @@ class Scheduler:
         numbers = torch.tensor(
             [row.numbers[len(row.tokens)] for row in rows], dtype=torch.float64, device=logits.device
         )
-        drawn = torch.stack([part.double() for part in sample(logits, numbers, sampling)]).tolist()
+        if self._probabilities is None:
+            self._probabilities = logits.new_empty(self._max_rows, logits.shape[-1])
+        tokens, logprobs = sample(logits, numbers, sampling, buffer=self._probabilities[: len(rows)])
         finished = []
-        for row, token, logprob in zip(rows, *drawn, strict=True):
+        for row, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist(), strict=True):
             if math.isnan(logprob):
                 raise ModelError(
                     "The policy gives NaN logits: its weights are damaged or diverged. Load a good checkpoint."
                 )
-            row.tokens.append(int(token))
+            row.tokens.append(token)
             row.logprobs.append(logprob)
             params = row.group.params
             reason = self._stop_rule(row.tokens, params.stop, params.max_new_tokens)

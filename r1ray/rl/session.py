@@ -5,9 +5,9 @@ scores and who listens are parameters.
 """
 
 import functools
-import json
+import gc
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,32 +18,27 @@ from torch import nn
 from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.optim import OptimConfig
 from r1ray.data.cold_start import worked_examples
-from r1ray.data.pipeline import load_problems
 from r1ray.data.problem_set import ProblemSet
 from r1ray.data.sampler import ProblemSampler
-from r1ray.evaluation import EvaluationResult, evaluate
 from r1ray.generation.engine import GenerationEngine
 from r1ray.metrics.reductions import Metric, merge_all, reduce_all
 from r1ray.models.checkpoint import save_policy
 from r1ray.models.loading import decoder, load_policy, load_tokenizer, resolve_model
 from r1ray.models.policy import Policy
-from r1ray.reasoning.grading import Grader, is_correct
 from r1ray.reasoning.prompts import prompt_ids
+from r1ray.rl.examine import evaluations, examine, keep
 from r1ray.rl.figures import sample_rows
 from r1ray.rl.learner import Learner
 from r1ray.rl.loop import Rewards, Rollouts, ScoredBatch, ppo_loop
 from r1ray.rl.networks import build_actor_critic, build_reference
-from r1ray.rl.weights import FlatWeights
 from r1ray.runs import Run
 from r1ray.runs.manifest import owning_run
-from r1ray.statistics import mcnemar
 from r1ray.train.engine import TrainEngine
 from r1ray.train.supervised import Example, train_supervised
 from r1ray.types import Problem, ScoredRollout
 
 COLD_START = "cold_start"
 """Folder of the run that holds the cold-started policy: where PPO starts from, and its reference."""
-EVALUATIONS = "evaluations.json"
 SAMPLES = 8
 """Rollouts written to samples.jsonl each time."""
 
@@ -58,6 +53,17 @@ class Listener(Protocol):
     def ask(self, kind: str, payload: Any = None) -> bool:
         """Take note, and say whether the run should stop."""
         ...
+
+
+class Nobody:
+    """`Listener` of the ranks other than 0: what happens is told once."""
+
+    def post(self, kind: str, payload: Any = None) -> None:
+        """Nothing."""
+
+    def ask(self, kind: str, payload: Any = None) -> bool:
+        """Rank 0 asks."""
+        return False
 
 
 class MakeEngine(Protocol):
@@ -77,6 +83,8 @@ class Workers:
     engine: GenerationEngine
     """The same engines that `rollouts` drives, for evaluations (rank 0 asks it alone)."""
     make_engine: MakeEngine
+    meet: Callable[[], None]
+    """Waits until every rank is here, however long that takes."""
     report: Callable[[dict[str, float]], None]
     """Called by every rank after every step."""
 
@@ -85,43 +93,49 @@ class Session:
     """Everything between a configuration and a trained policy, as one rank sees it."""
 
     def __init__(
-        self, config: PPOJobConfig, run: Run, workers: Workers, listener: Listener, *, rank: int, world_size: int
+        self,
+        config: PPOJobConfig,
+        run: Run,
+        problems: ProblemSet,
+        workers: Workers,
+        listener: Listener,
+        *,
+        rank: int,
+        world_size: int,
     ) -> None:
-        self._config, self._run, self._workers, self._listener = config, run, workers, listener
+        self._config, self._run, self._problems, self._workers = config, run, problems, workers
         self._rank, self._world_size = rank, world_size
+        self._listener = listener if rank == 0 else Nobody()
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._last_share: Sequence[ScoredRollout] = ()
 
     def run(self) -> None:
-        """Go from wherever the run folder stands to its end."""
+        """Go from wherever the run folder stands to its end, or until the listener says stop."""
         torch.manual_seed(self._config.run.seed + self._rank)
-        problems = load_problems(self._config.problems, self._config.run.seed, lambda p: len(self._prompt(p)))
-        start = self._start(problems)
-        self._reinforce(problems, start)
+        start = self._start()
+        if not self._told_to_stop("phase", "loading the learner"):
+            self._reinforce(start)
 
     # ── Before PPO ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, problems: ProblemSet) -> str:
-        """Examine the base model and give it its cold start, unless that has been done; returns where PPO starts from."""
-        base = str(resolve_model(self._config.policy.path))
-        held = problems.heldout
-        trained_before = owning_run(Path(base)) is not None
-        if self._config.cold_start.examples == 0 or trained_before:
-            self._examine("cold_start", held)
-            return base
+    def _start(self) -> str:
+        """Examine the base model and give it its cold start, unless that has been done; returns where PPO starts."""
+        base = resolve_model(self._config.policy.path)
+        if self._config.cold_start.examples == 0 or owning_run(base) is not None:
+            return str(base)
         folder = self._run.folder / COLD_START
         if not folder.exists():
-            self._examine("base", held)
-            self._cold_start(problems, folder)
-            self._examine("cold_start", held)
+            self._examine("base")
+            self._cold_start(folder)
+            gc.collect()  # a DeepSpeed engine is a cycle of references, as large as the one that comes next
         return str(folder)
 
-    def _cold_start(self, problems: ProblemSet, folder: Path) -> None:
+    def _cold_start(self, folder: Path) -> None:
         """Supervised training on worked solutions of easier problems, saved to `folder`."""
         settings = self._config.cold_start
         self._listener.post("phase", "cold start")
-        seen = {problem.id for problem in (*problems.train, *problems.heldout)}
+        seen = {problem.id for problem in (*self._problems.train, *self._problems.heldout)}
         examples = [self._example(p) for p in worked_examples(settings, self._config.run.seed, seen)]
         batches = [
             examples[i : i + settings.batch][self._rank :: self._world_size]
@@ -140,8 +154,7 @@ class Session:
         weights = engine.weights()
         if self._rank == 0:
             save_policy(folder, engine.module, self._tokenizer, weights)
-            self._workers.rollouts.load(FlatWeights.of(weights, version=1))
-        self._barrier()
+        self._workers.meet()
 
     def _example(self, problem: Problem) -> Example:
         ids = self._tokenizer(problem.solution, add_special_tokens=False)["input_ids"]
@@ -149,7 +162,7 @@ class Session:
 
     # ── PPO ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _reinforce(self, problems: ProblemSet, start: str) -> None:
+    def _reinforce(self, start: str) -> None:
         """PPO from the newest checkpoint, or from `start`."""
         config = self._config
         checkpoint = self._run.checkpoints.latest(lambda text: self._listener.post("note", text))
@@ -162,7 +175,7 @@ class Session:
         )
         reference = build_reference(config, start)
         learner = Learner(engine, reference.to(engine.device) if reference is not None else None, config)
-        train = [replace(problem, solution="") for problem in problems.train]
+        train = [replace(problem, solution="") for problem in self._problems.train]
         sampler = ProblemSampler(
             train, config.ppo.prompts_per_step, config.run.seed, curriculum=config.problems.curriculum
         )
@@ -174,25 +187,22 @@ class Session:
             sampler.restore(state["sampler"])
             done = checkpoint.step
             self._listener.post("note", f"Resumed at step {done}.")
+        if done == 0:
+            self._workers.rollouts.load(learner.publish())
+            self._examine("cold_start")
         self._listener.post("resumed", done)
 
         def report(step: int, metrics: dict[str, Metric]) -> bool:
-            return self._after_step(step, metrics, learner, sampler, engine, problems)
+            return self._after_step(step, metrics, learner, sampler, engine)
 
         done = ppo_loop(
             sampler, self._workers.rollouts, _Remember(self._workers.rewards, self), learner, report, config.ppo, done
         )
         if done >= config.ppo.steps:
-            self._finish(problems, engine)
+            self._finish(engine)
 
     def _after_step(
-        self,
-        step: int,
-        metrics: dict[str, Metric],
-        learner: Learner,
-        sampler: ProblemSampler,
-        engine: TrainEngine,
-        problems: ProblemSet,
+        self, step: int, metrics: dict[str, Metric], learner: Learner, sampler: ProblemSampler, engine: TrainEngine
     ) -> bool:
         """Report a step, checkpoint and examine where that is due; False to stop."""
         config = self._config
@@ -201,14 +211,11 @@ class Session:
         values["throughput/generated_tokens_per_s"] = tokens / max(values["time/generate"], 1e-9)
         values["throughput/samples_per_s"] = config.ppo.prompts_per_step * config.ppo.samples_per_prompt / seconds
         values |= {f"rollout/success_{bucket}": rate for bucket, rate in sampler.success_rates.items()}
-        if config.evaluation.every and step % config.evaluation.every == 0 and step < config.ppo.steps:
-            result = self._examine("during", problems.heldout[: config.evaluation.during], keep=False)
-            values |= result.metrics() if result is not None else {}
+        values |= self._glance(step)
         if self._rank == 0 and config.run.samples_every and step % config.run.samples_every == 0:
             rows = sample_rows(self._last_share, learner.last, decoder(self._tokenizer), step, SAMPLES)
             self._listener.post("samples", rows)
-        stop = self._listener.ask("step", (step, values)) if self._rank == 0 else False
-        stop = self._agree(stop)
+        stop = self._told_to_stop("step", (step, values))
         self._workers.report(values)
         every = config.run.checkpoint_every
         if stop or step == config.ppo.steps or (every and step % every == 0):
@@ -219,83 +226,69 @@ class Session:
         checkpoints = self._run.checkpoints
         if self._rank == 0:
             checkpoints.begin(step)
-        self._barrier()
+        self._workers.meet()
         engine.save(checkpoints.pending(step))
-        self._barrier()
+        self._workers.meet()
         if self._rank == 0:
             checkpoints.commit(step, {"learner": learner.state_dict(), "sampler": sampler.state()})
-        self._barrier()
+        self._workers.meet()
 
-    def _finish(self, problems: ProblemSet, engine: TrainEngine) -> None:
+    def _finish(self, engine: TrainEngine) -> None:
         """Save the model and examine it."""
         weights = engine.weights()
         if self._rank == 0:
             save_policy(self._run.model_path, engine.module.policy, self._tokenizer, weights)  # type: ignore[arg-type]
-        self._examine("after", problems.heldout, samples=self._config.evaluation.samples)
-        self._barrier()
+        self._examine("after", samples=self._config.evaluation.samples)
 
     # ── Evaluations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _examine(
-        self, name: str, held: Sequence[Problem], *, keep: bool = True, samples: int = 0
-    ) -> EvaluationResult | None:
-        """Accuracy of the engines' present weights, on rank 0; kept in the run folder under `name`, and done once."""
-        settings = self._config.evaluation
-        path = self._run.folder / EVALUATIONS
-        known = json.loads(path.read_text()) if path.exists() else {}
-        if self._rank or not settings.problems or (keep and name in known):
-            return None
-        self._listener.post("phase", f"evaluation: {name.replace('_', ' ')}")
-        reward = self._config.reward
-        with Grader(seconds=reward.grader_seconds, batch_seconds=reward.batch_seconds) as grader:
-            result = evaluate(
-                self._workers.engine,
-                self._prompt,
-                held[: settings.problems],
-                replace(settings, samples=samples),
-                functools.partial(is_correct, grader=grader),
-                seed=self._config.run.seed,
-            )
-        if keep:
-            known[name] = {
-                "accuracy": result.accuracy,
-                "interval": asdict(result.interval),
-                "correct": result.correct,
-                "problem_ids": result.problem_ids,
-                "mean_tokens": result.mean_tokens,
-                "truncated": result.truncated,
-                "pass_at_k": {str(k): passed.value for k, passed in result.pass_at_k.items()},
-                "texts": result.texts[:SAMPLES],
-            }
-            path.write_text(json.dumps(known))
+    def _examine(self, name: str, *, samples: int = 0) -> None:
+        """Accuracy of the engines' present weights, on rank 0 while the others wait; kept in the run folder under
+        `name`, and made once for these weights."""
+        folder, engine = self._run.folder, self._workers.engine
+        made = evaluations(folder).get(name, {}).get("policy_version") == engine.policy_version
+        if self._rank == 0 and self._config.evaluation.problems and not made:
+            self._listener.post("phase", f"evaluation: {name.replace('_', ' ')}")
+            result = examine(engine, self._prompt, self._problems.heldout, self._config, samples)
+            keep(folder, name, result)
             low, high = result.interval.low, result.interval.high
             self._listener.post(
                 "note",
                 f"Held-out accuracy, {name.replace('_', ' ')}: {result.accuracy:.1%} ({low:.1%} to {high:.1%}, "
                 f"{len(result.correct)} problems)",
             )
-        return result
+        self._workers.meet()
+
+    def _glance(self, step: int) -> dict[str, float]:
+        """Figures of a small evaluation, on rank 0, where one is due after `step`."""
+        settings = self._config.evaluation
+        figures: dict[str, float] = {}
+        due = settings.problems and settings.every and step % settings.every == 0 and step < self._config.ppo.steps
+        if not due:
+            return figures
+        if self._rank == 0:
+            held = self._problems.heldout[: settings.during]
+            figures = examine(self._workers.engine, self._prompt, held, self._config).metrics()
+        self._workers.meet()
+        return figures
 
     # ── Between ranks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _merged(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
+        """Every rank's figures together; the clock is rank 0's, since the others' show how long they waited for it."""
         if self._world_size == 1:
             return metrics
+        mine = {key: metric for key, metric in metrics.items() if self._rank == 0 or not key.startswith("time/")}
         everyone: list[Any] = [None] * self._world_size
-        dist.all_gather_object(everyone, metrics)
+        dist.all_gather_object(everyone, mine)
         return merge_all(everyone)
 
-    def _agree(self, stop: bool) -> bool:
-        """What rank 0 says."""
-        if self._world_size == 1:
-            return stop
-        said = [stop]
-        dist.broadcast_object_list(said, src=0)
-        return bool(said[0])
-
-    def _barrier(self) -> None:
+    def _told_to_stop(self, kind: str, payload: Any) -> bool:
+        """Tell the listener, and learn, on every rank alike, whether the run should stop."""
+        said = [self._listener.ask(kind, payload)]
         if self._world_size > 1:
-            dist.barrier()
+            dist.broadcast_object_list(said, src=0)
+        return bool(said[0])
 
     def remember(self, share: Sequence[ScoredRollout]) -> None:
         """Keep the step's rollouts for `samples.jsonl`."""
@@ -313,18 +306,3 @@ class _Remember:
         batch = self._rewards.score(rollouts)
         self._session.remember(batch.share)
         return batch
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    """Headline figures of a run from its evaluations: three accuracies, and McNemar's p of the last two."""
-    path = folder / EVALUATIONS
-    known = json.loads(path.read_text()) if path.exists() else {}
-    figures: dict[str, Any] = {
-        f"accuracy_{name}": known[name]["accuracy"] for name in ("base", "cold_start", "after") if name in known
-    }
-    if "cold_start" in known and "after" in known:
-        test = mcnemar(known["cold_start"]["correct"], known["after"]["correct"])
-        figures |= {"p_value": test.p_value, "problems": len(known["after"]["correct"])}
-    if "after" in known and known["after"]["pass_at_k"]:
-        figures |= {f"pass_at_{k}": value for k, value in known["after"]["pass_at_k"].items()}
-    return figures

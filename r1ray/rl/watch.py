@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from r1ray.config.jobs import PPOJobConfig
-from r1ray.metrics.sinks import JsonlSink, Sink, Sinks, TensorBoardSink
+from r1ray.metrics.sinks import JsonlSink, Sink, Sinks, TensorBoardSink, read_jsonl
 from r1ray.progress import ConsoleView
 from r1ray.runs import Run
 
@@ -73,7 +73,9 @@ class Watcher:
         ]
         self._sinks = Sinks([*files, self._view, *self._more])
         self._view.started()
+        kept = [row for row in read_jsonl(self._run.samples_path) if row["step"] <= done]
+        self._write_samples(kept, "w")
 
-    def _write_samples(self, rows: Sequence[dict[str, Any]]) -> None:
-        with self._run.samples_path.open("a", encoding="utf-8") as file:
+    def _write_samples(self, rows: Sequence[dict[str, Any]], mode: str = "a") -> None:
+        with self._run.samples_path.open(mode, encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -43,7 +43,8 @@ class TrainEngine(Protocol):
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The policy's weights by their Hugging Face names, whole (gathered under ZeRO-3). Every rank must call it."""
+        """The policy's weights by their Hugging Face names, whole (gathered under ZeRO-3, where ranks other than 0 may
+        get none). Every rank must call it."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -68,8 +69,7 @@ def learning_rate(config: OptimConfig, step: int, total: int) -> float:
 
 
 def parameter_groups(module: nn.Module, config: OptimConfig, head_lr: float | None = None) -> list[dict[str, Any]]:
-    """Trainable parameters as optimizer groups: matrices decay, vectors do not, and a value head learns at its own
-    rate."""
+    """Trainable parameters as optimizer groups: matrices decay, vectors do not, a value head learns at its own rate."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:

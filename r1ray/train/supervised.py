@@ -1,5 +1,6 @@
 """Supervised training on worked solutions: one worker's loop over the batches it is given."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,9 @@ def train_supervised(
     engine.module.train()
     for step, batch in enumerate(batches, start=1):
         micro = equal_count(pack_examples(batch, config.tokens_per_microbatch), engine)
-        tokens = torch.ones(sum(len(example.response_ids) for example in batch), dtype=torch.bool, device=engine.device)
-        denominator = global_count(tokens, all_reduce=engine.all_reduce, averaged_over=engine.world_size)
+        tokens = sum(len(example.response_ids) for example in batch)
+        mask = torch.ones(tokens, dtype=torch.bool, device=engine.device)
+        denominator = global_count(mask, all_reduce=engine.all_reduce, averaged_over=engine.world_size)
         total = 0.0
         for packed, counts in micro:
             packed = packed.to(engine.device)
@@ -47,11 +49,11 @@ def train_supervised(
             engine.backward(loss)
             total += float(loss.detach())
         figures = engine.step()
-        per_token = total * float(denominator) / max(1, len(tokens))
+        per_token = total * float(denominator) / tokens if tokens else math.nan
         report(
             step,
             {
-                "sft/loss": Mean(per_token, len(tokens)),
+                "sft/loss": Mean(per_token, tokens),
                 "optim/grad_norm": Last(figures["grad_norm"]),
                 "optim/lr": Last(figures["lr"]),
             },
@@ -70,7 +72,7 @@ def pack_examples(examples: Sequence[Example], max_tokens: int) -> list[PackedBa
 
 def equal_count(micro: list[PackedBatch], engine: TrainEngine) -> list[tuple[PackedBatch, bool]]:
     """The same number of micro-batches on every rank, each with whether it counts: collectives inside forward and
-    backward need every rank to make as many."""
-    missing = engine.all_reduce_max(len(micro)) - len(micro)
+    backward need every rank to make as many. There is at least one, so that every optimizer step has gradients."""
+    missing = max(1, engine.all_reduce_max(len(micro))) - len(micro)
     idle = pack([[0]], [[0]], group=[0], max_tokens=2) * missing
     return [(packed, True) for packed in micro] + [(packed, False) for packed in idle]

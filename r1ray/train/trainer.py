@@ -3,11 +3,13 @@ Ray."""
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray.train
+import ray.train.collective
 import torch
+import torch.distributed as dist
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
@@ -36,6 +38,21 @@ class WorkerContext:
     def report(self, metrics: Mapping[str, float]) -> None:
         """Show figures on the dashboard's Train page; every rank must call it."""
         ray.train.report(dict(metrics))
+
+    def meet(self) -> None:
+        """Wait until every rank is here, however long that takes, and without keeping a GPU busy with waiting."""
+        if self.world_size > 1:
+            ray.train.collective.barrier()
+
+    def scatter(self, parts: Sequence[Any] | None) -> Any:
+        """This rank's part of what rank 0 deals out; every rank must call it, the others with None."""
+        if parts is not None and self.world_size == 1:
+            return parts[0]
+        # Ray's own broadcast would keep every object that is sent by reference until the worker ends.
+        self.meet()
+        mine: list[Any] = [None]
+        dist.scatter_object_list(mine, None if parts is None else list(parts), src=0)
+        return mine[0]
 
 
 def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, *, storage: str, name: str) -> None:

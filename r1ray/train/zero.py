@@ -1,8 +1,10 @@
 """DeepSpeed ZeRO as a `TrainEngine`. The only module that imports deepspeed."""
 
+import json
 import logging
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from r1ray.train.engine import adamw, learning_rate, parameter_groups
 
 TAG = "zero"
 """Name of DeepSpeed's own folder inside a checkpoint."""
+LAYOUT = "zero.json"
+"""Says beside it how the states are sharded."""
 
 
 class ZeroEngine:
@@ -52,6 +56,7 @@ class ZeroEngine:
         self.device = torch.device(device)
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self._optim, self._zero, self._total_steps, self._step = optim, zero, total_steps, 0
+        self._layout = {"zero.stage": zero.stage, "resources.learners": self.world_size, "policy.dtype": dtype}
         if self.device.type == "cuda":
             module.to(self.device)
         groups = parameter_groups(module, optim, head_lr)
@@ -81,8 +86,7 @@ class ZeroEngine:
         self._engine.backward(loss)
 
     def step(self) -> dict[str, float]:
-        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of the first group that is not a value
-        head)."""
+        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of what is not a value head)."""
         factor = learning_rate(self._optim, self._step, self._total_steps)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
@@ -107,33 +111,50 @@ class ZeroEngine:
         return int(tensor)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The policy's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0."""
+        """The policy's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0; other
+        ranks get nothing."""
         policy = next(m for m in self.module.modules() if isinstance(m, Policy))
         if self._zero.stage < 3:
             return policy_state_dict(policy)
         with self._gathered(list(policy.parameters()), modifier_rank=None):
             if self.rank:
                 return {}
-            return {name: tensor.detach().clone() for name, tensor in policy_state_dict(policy).items()}
+            whole = policy_state_dict(policy)
+            copies = {tensor.data_ptr(): tensor.clone() for tensor in whole.values()}  # what is tied stays tied
+            return {name: copies[tensor.data_ptr()] for name, tensor in whole.items()}
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer state and step through DeepSpeed."""
-        self._engine.save_checkpoint(
-            str(folder), tag=TAG, client_state={"optimizer_step": self._step}, save_latest=False
-        )
+        state = {"optimizer_step": self._step}
+        self._engine.save_checkpoint(str(folder), tag=TAG, client_state=state, save_latest=False)
+        if self.rank == 0:
+            (folder / LAYOUT).write_text(json.dumps(self._layout))
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote, with as many ranks and the same stage. Raises `CheckpointError` if it is not there."""
-        path, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
-        if path is None:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: nothing is there, or it is of another stage, number of ranks or type: states are sharded.
+        """
+        path = folder / LAYOUT
+        if not path.is_file():
+            raise CheckpointError(f"{folder} holds no checkpoint of the trainer: {path.name} is not there.")
+        layout = json.loads(path.read_text())
+        if layout != self._layout:
             raise CheckpointError(
-                f"{folder} holds no DeepSpeed checkpoint of {self.world_size} ranks at stage {self._zero.stage}."
+                f"{folder} was written with {_spelled(layout)}; this run has {_spelled(self._layout)}. Resume with the "
+                "settings that the run was started with."
             )
+        _, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
         self._step = client_state["optimizer_step"]
 
     def _clip(self) -> None:
-        limit = self._optim.max_grad_norm or math.inf
+        limit = self._engine.gradient_clipping()
         self._clipped_norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+
+
+def _spelled(layout: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in layout.items())
 
 
 def deepspeed_config(optim: OptimConfig, zero: ZeroConfig, dtype: str) -> dict[str, Any]:
@@ -147,7 +168,7 @@ def deepspeed_config(optim: OptimConfig, zero: ZeroConfig, dtype: str) -> dict[s
         "train_micro_batch_size_per_gpu": 1,  # of no consequence: losses are divided by our own token counts
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
-        "gradient_clipping": optim.max_grad_norm,
+        "gradient_clipping": optim.max_grad_norm or math.inf,  # without a limit the norm would not be known
         "zero_optimization": stage,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
@@ -166,15 +187,18 @@ def _deepspeed(device: torch.device) -> Any:
     build."""
     os.environ.setdefault("DS_ACCELERATOR", device.type)
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    os.environ.setdefault("LOCAL_RANK", str(device.index or 0))  # it insists, and only asks which device this is
     import deepspeed
     import deepspeed.ops
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)  # ZeRO-3, every call
     if device.type == "cpu":
         deepspeed.ops.__compatible_ops__ = {**deepspeed.ops.__compatible_ops__, "deepspeed_shm_comm": False}
     if not dist.is_initialized():
         raise RuntimeError(
-            "ZeroEngine needs a process group: run it in a Ray Train worker or call torch.distributed.init_process_group."
+            "ZeroEngine needs a process group: run it in a Ray Train worker, or call "
+            "torch.distributed.init_process_group first."
         )
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_backend=dist.get_backend(), dist_init_required=False, verbose=False)

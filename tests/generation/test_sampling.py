@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from r1ray.generation.engine import SamplingParams
-from r1ray.generation.sampling import BLOCK, RowSampling, inverse_cdf, sample, truncate, uniforms
+from r1ray.generation.sampling import BLOCK, RowSampling, argmax, inverse_cdf, sample, truncate, uniforms
 
 CPU = torch.device("cpu")
 SIZES = st.sampled_from([1, 2, 7, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
@@ -88,6 +88,22 @@ def test_greedy_takes_the_likeliest_at_temperature_one_logprob_even_beside_sampl
     assert tokens.tolist() == [1, 0]
     assert logprobs.tolist() == pytest.approx(logits[0].log_softmax(-1)[[1, 0]].tolist())
     assert draw(logits, [0.0, 0.9], SamplingParams(temperature=0.0))[0] == [1, 1]
+
+
+@given(size=SIZES, seed=st.integers(0, 2**32 - 1))
+def test_argmax_is_the_first_of_the_largest(size: int, seed: int) -> None:
+    logits = torch.tensor(np.random.default_rng(seed).integers(-3, 0, (2, size)), dtype=torch.float32)
+    assert argmax(logits).tolist() == [row.index(max(row)) for row in logits.tolist()]
+
+
+def test_a_buffer_is_used_and_changes_nothing() -> None:
+    logits, buffer = torch.randn(3, 40, generator=torch.Generator().manual_seed(1)), torch.full((3, 40), torch.nan)
+    numbers, rows = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), RowSampling([SamplingParams()] * 3, CPU)
+    tokens, logprobs = sample(logits, numbers, rows)
+    again, same = sample(logits, numbers, rows, buffer=buffer)
+    assert torch.equal(tokens, again)
+    assert torch.equal(logprobs, same)
+    torch.testing.assert_close(buffer, logits.softmax(-1))
 
 
 def test_top_k_and_top_p_keep_the_smallest_sets_that_qualify() -> None:

@@ -1,4 +1,4 @@
-"""A tiny PPO job: its configuration, its networks, rollouts that its policy really sampled, and made-up scores for them."""
+"""A tiny PPO job: its configuration, its networks, rollouts that its policy really sampled, made-up scores for them."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from r1ray.models.loading import load_policy
 from r1ray.rl.learner import Learner
 from r1ray.rl.networks import ActorCritic, build_actor_critic, build_reference
 from r1ray.rl.rollout import RolloutRequest, RolloutWorker
-from r1ray.types import Problem, ReasoningStep, Rollout, ScoredRollout
+from r1ray.types import FinishReason, Problem, ReasoningStep, Rollout, ScoredRollout
 from tests.fakes import TorchEngine
 
 GRADIENT_STEP = OptimConfig(lr=0.1, eps=1.0, betas=(0.0, 0.0), max_grad_norm=0.0, tokens_per_microbatch=100_000)
@@ -35,6 +35,7 @@ def job(path: Path, *, optim: OptimConfig = GRADIENT_STEP, **ppo: Any) -> PPOJob
         ppo.pop(name, default)
         for name, default in (("critic", "head"), ("lora", 0), ("dtype", "float32"), ("temperature", 1.0))
     )
+    ppo.setdefault("gae_lambda", 0.95)  # neither the critic alone nor the return alone
     return PPOJobConfig(
         policy=PolicyConfig(path=str(path), dtype=dtype, lora=LoraConfig(rank=lora)),
         critic=CriticConfig(kind=critic, trunk_gradient=0.5, lr=optim.lr),
@@ -55,9 +56,9 @@ def networks(config: PPOJobConfig) -> ActorCritic:
     return module
 
 
-def make_learner(config: PPOJobConfig) -> tuple[Learner, ActorCritic]:
-    """A learner on plain PyTorch, and its networks."""
-    module = networks(config)
+def make_learner(config: PPOJobConfig, module: ActorCritic | None = None) -> tuple[Learner, ActorCritic]:
+    """A learner on plain PyTorch, and its networks (`networks` unless given)."""
+    module = networks(config) if module is None else module
     engine = TorchEngine(module, config.optim, total_steps=100, head_lr=config.critic.lr)
     return Learner(engine, build_reference(config, config.policy.path), config), module
 
@@ -78,9 +79,7 @@ def sample(
     problems: Sequence[Problem] = PROBLEMS,
 ) -> list[Rollout]:
     """Rollouts of the worker's weights."""
-    params = SamplingParams(
-        max_new_tokens=config.sampling.max_new_tokens, temperature=config.sampling.temperature
-    )
+    params = SamplingParams(max_new_tokens=config.sampling.max_new_tokens, temperature=config.sampling.temperature)
     request = RolloutRequest(samples=samples, params=params, version=version, seed=config.run.seed, step=step)
     return worker.generate(problems, request)
 
@@ -95,7 +94,7 @@ def score(rollouts: Sequence[Rollout], seed: int = 0, version: int = 1) -> list[
     for rollout in rollouts:
         whole = rollout.completion
         length = rng.randint(1, len(whole.token_ids))
-        reason = rng.choice(("stop", "length"))
+        reason: FinishReason = rng.choice(("stop", "length"))
         completion = replace(
             whole, token_ids=whole.token_ids[:length], logprobs=whole.logprobs[:length], finish_reason=reason
         )
