@@ -1,16 +1,16 @@
-"""GRPO steps of r1ray beside TRL's GRPOTrainer: same model, prompts, samples, lengths, update and threads, in one process.
+"""GRPO steps of r1ray beside TRL's GRPOTrainer: same model, prompts, samples, lengths, update and threads, one process.
 
     python benchmarks/ppo_vs_trl.py --repeats 3
 
 A step of either side generates `samples` completions of exactly `new-tokens` tokens for each problem (end tokens are
-switched off), scores them with one reward function, takes advantages within groups, makes one AdamW step on all of them
-(token-mean loss, no KL) and has its next generation use the new weights. TRL runs at the fastest of the micro-batch
-sizes that it is given; r1ray runs under DeepSpeed ZeRO stage 0, its workers in this process, without Ray. The sides take
-turns, step by step.
+switched off), scores them with one reward function, takes advantages within groups, makes one AdamW step on all of
+them (token-mean loss, no KL) and has its next generation use the new weights. TRL runs at the fastest of the
+micro-batch sizes that it is given; r1ray runs under DeepSpeed ZeRO stage 0, its workers in this process, without Ray.
+The sides take turns, step by step.
 
-Before the timed steps r1ray's learner makes TRL's first update from TRL's own samples: `grad_norm_delta` is the relative
-distance of the two gradient norms. The last line is one JSON object; its value is the median over rounds of the ratio of
-samples per second.
+Before the timed steps r1ray's learner makes TRL's first update from TRL's own samples: `grad_norm_delta` is the
+relative distance of the two gradient norms. The last line is one JSON object; its value is the median over rounds of
+the ratio of samples per second.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import median_ratio, report
-from benchmarks._step import LocalRewards, LocalRollouts, Stopwatch, TimedRolloutWorker, make_learner, make_reward_worker
+from benchmarks._step import InProcessPool, Seconds, Step, Stopwatch, timed_reward_worker, with_watch
 from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.optim import OptimConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
@@ -37,8 +37,8 @@ from r1ray.config.reward import RewardConfig
 from r1ray.data.generators.generate import generate
 from r1ray.generation.transformers_engine import TransformersEngine
 from r1ray.models.loading import load_policy
-from r1ray.reasoning.functions import UserFunction
 from r1ray.reasoning.prompts import chat_messages
+from r1ray.rl.rollout import RolloutWorker
 from r1ray.types import Completion, Problem, Rollout, ScoredRollout
 
 TARGET = 2.0
@@ -84,7 +84,9 @@ def job_config(args: argparse.Namespace) -> PPOJobConfig:
         policy=PolicyConfig(path=args.policy),
         critic=CriticConfig(kind="none"),
         sampling=SamplingConfig(max_new_tokens=args.new_tokens),
-        reward=RewardConfig(outcome_weight=0, step_weight=0, format_weight=0),
+        reward=RewardConfig(
+            outcome_weight=0, step_weight=0, format_weight=0, functions=(f"{Path(__file__).resolve()}:reward",)
+        ),
         ppo=PPOConfig(
             algorithm="grpo",
             steps=args.repeats + 2,
@@ -93,15 +95,18 @@ def job_config(args: argparse.Namespace) -> PPOJobConfig:
             whiten=False,
             std_normalize=False,
         ),
-        optim=OptimConfig(
-            lr=LEARNING_RATE, max_grad_norm=CLIP_NORM, tokens_per_microbatch=args.tokens_per_microbatch
-        ),
+        optim=OptimConfig(lr=LEARNING_RATE, max_grad_norm=CLIP_NORM, tokens_per_microbatch=args.tokens_per_microbatch),
     )
 
 
 def digit_share(text: str) -> float:
     """The reward of both sides: the share of digits among the characters."""
     return sum(character.isdigit() for character in text) / max(1, len(text))
+
+
+def reward(rollout: Rollout) -> float:
+    """`digit_share`, as r1ray asks for it."""
+    return digit_share(rollout.completion.text)
 
 
 def without_end(policy: PolicyConfig) -> tuple[Any, Any]:
@@ -116,28 +121,28 @@ class R1RayStep:
     """r1ray's side."""
 
     def __init__(self, config: PPOJobConfig) -> None:
-        model, self.tokenizer = without_end(config.policy)
-        self.engine = TransformersEngine(model.eval(), self.tokenizer, max_rows=config.engine.max_rows)
-        self._config, self._worker = config, TimedRolloutWorker(self.engine, self.tokenizer, config.problems.system)
-        function = UserFunction("digit_share", lambda rollout: digit_share(rollout.completion.text))
-        self._reward_worker = make_reward_worker(config, [function])
-        self._rollouts, self._rewards = LocalRollouts(self._worker, config), LocalRewards(self._reward_worker)
-        self._zero, self._learner = make_learner(config)
-        self._rollouts.load(self._learner.publish())
+        model, tokenizer = without_end(config.policy)
+        self.config, self.engine = config, TransformersEngine(model.eval(), tokenizer, max_rows=config.engine.max_rows)
+        worker = RolloutWorker(self.engine, tokenizer, config.problems.system)
+        rollouts = InProcessPool(with_watch(worker, "complete", "generation"))
+        rewards = InProcessPool(timed_reward_worker(config, torch.get_num_threads()))
+        self._step = Step(config, rollouts, rewards)
+        self._step.rollouts.load(self._step.learner.publish())
         self.grad_norms: list[float] = []
         self.prompt_lengths: list[int] = []
 
-    def __call__(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
+    def __call__(self, problems: Sequence[Problem], number: int) -> Seconds:
         """Generate, score, update, publish; seconds by phase."""
+        self._step.take()
         start = time.perf_counter()
-        rollouts = self._rollouts.start(problems, step).result()
-        self._learn(self._rewards.score(rollouts).share)
+        rollouts = self._step.rollouts.start(problems, number).result()
+        self._learn(self._step.rewards.score(rollouts).share)
         total = time.perf_counter() - start
-        if any(len(rollout.completion.token_ids) != self._config.sampling.max_new_tokens for rollout in rollouts):
+        if any(len(rollout.completion.token_ids) != self.config.sampling.max_new_tokens for rollout in rollouts):
             raise AssertionError("r1ray stopped a completion early")
         self.prompt_lengths += [len(rollout.prompt_ids) for rollout in rollouts]
-        phases = {**self._worker.taken(), **self._reward_worker.taken(), **self._zero.watch.take()}
-        return {**phases, "rest": total - sum(phases.values())}
+        seconds = self._step.take()
+        return {**seconds, "rest": total - sum(seconds.values())}
 
     def learn_from(self, batch: dict[str, Any]) -> None:
         """Make the update that TRL makes from `batch`, one of its own."""
@@ -156,7 +161,7 @@ class R1RayStep:
                         problem=Problem(id=str(prompt), question="", answer=""),
                         prompt_ids=prompt,
                         completion=Completion(token_ids=tokens, logprobs=scores, finish_reason="length"),
-                        policy_version=self._learner.version,
+                        policy_version=self._step.learner.version,
                     ),
                     steps=[],
                     step_scores=[],
@@ -167,12 +172,11 @@ class R1RayStep:
                 for (prompt, tokens, advantage), scores in zip(rows, logprobs, strict=True)
             ]
         )
-        self._zero.watch.take()
 
     def _learn(self, scored: Sequence[ScoredRollout]) -> None:
-        metrics = self._learner.update(scored)
+        metrics = self._step.learner.update(scored)
         self.grad_norms.append(metrics["optim/grad_norm"].value)
-        self._rollouts.load(self._learner.publish())
+        self._step.rollouts.load(self._step.learner.publish())
 
 
 class TRLSteps:
@@ -186,9 +190,9 @@ class TRLSteps:
         model, tokenizer = without_end(config.policy)
         samples = config.ppo.prompts_per_step * config.ppo.samples_per_prompt
         self._folder = tempfile.TemporaryDirectory()
-        self.seconds: list[dict[str, float]] = []
+        self.seconds: list[Seconds] = []
         self.grad_norms: list[float] = []
-        self._watch = Stopwatch()
+        self._stopwatch = Stopwatch()
         self._trainer = GRPOTrainer(
             model=model,
             processing_class=tokenizer,
@@ -227,13 +231,7 @@ class TRLSteps:
         self._trainer.remove_callback(PrinterCallback)
         self._trainer.eos_token_ids = []
         self._trainer.generation_config.eos_token_id = None
-        generate = self._trainer._generate
-
-        def timed_generate(*args: Any, **kwargs: Any) -> Any:
-            with self._watch("generation"):
-                return generate(*args, **kwargs)
-
-        self._trainer._generate = timed_generate
+        self._stopwatch.watch(self._trainer, {"_generate": "generation"})
 
     def run(self, after_step: Callable[[int], None]) -> None:
         """Make all steps; `after_step` hears of each, and its time is not counted."""
@@ -243,12 +241,12 @@ class TRLSteps:
 
         class Bell(TrainerCallback):  # type: ignore[misc]
             def on_step_begin(self, *_: Any, **__: Any) -> None:
-                side._watch.take()
+                side._stopwatch.take()
                 self.start = time.perf_counter()
 
             def on_step_end(self, *_: Any, **__: Any) -> None:
                 total = time.perf_counter() - self.start
-                phases = side._watch.take()
+                phases = side._stopwatch.take()
                 side.seconds.append({**phases, "rest": total - sum(phases.values())})
                 after_step(len(side.seconds) - 1)
 
@@ -269,14 +267,14 @@ class TRLSteps:
         return {name: torch.cat([part[name] for part in parts]) for name in names}
 
 
-def alternate(ours: R1RayStep, trl: TRLSteps, problems: Sequence[Problem]) -> dict[str, list[dict[str, float]]]:
+def alternate(ours: R1RayStep, trl: TRLSteps, problems: Sequence[Problem]) -> dict[str, list[Seconds]]:
     """A warm-up step of each, then their timed steps in turns; seconds by phase of every timed step."""
-    rounds: dict[str, list[dict[str, float]]] = {"r1ray": [], "trl": []}
-    size = ours._config.ppo.prompts_per_step
+    rounds: dict[str, list[Seconds]] = {"r1ray": [], "trl": []}
+    size = ours.config.ppo.prompts_per_step
 
     def after(step: int) -> None:
         batch = trl.last_batch()
-        if int(batch["completion_mask"].sum()) != len(batch["advantages"]) * ours._config.sampling.max_new_tokens:
+        if int(batch["completion_mask"].sum()) != len(batch["advantages"]) * ours.config.sampling.max_new_tokens:
             raise AssertionError("TRL stopped a completion early")
         if step == 0:
             ours.learn_from(batch)
@@ -295,7 +293,7 @@ def _trl_alone(config: PPOJobConfig, problems: Sequence[Problem], batch_size: in
     return sum(trl.seconds[0].values())
 
 
-def _print_rounds(rounds: dict[str, list[dict[str, float]]]) -> None:
+def _print_rounds(rounds: dict[str, list[Seconds]]) -> None:
     for side, steps in rounds.items():
         totals = ", ".join(f"{sum(phases.values()):.1f}" for phases in steps)
         medians = ", ".join(f"{name} {statistics.median(s.get(name, 0.0) for s in steps):.1f}" for name in steps[0])

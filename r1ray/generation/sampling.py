@@ -66,7 +66,9 @@ def sample(
         tokens = inverse_cdf(truncate(probabilities, rows.top_k, rows.top_p), numbers)
         if rows.greedy is not None:
             tokens = torch.where(rows.greedy, argmax(logits), tokens)
-    return tokens, probabilities.gather(-1, tokens[:, None]).squeeze(-1).log()
+    # A float32 softmax over a large vocabulary is off by some 1e-5, the same for a whole row: its true sum takes that out.
+    chosen = probabilities.gather(-1, tokens[:, None]).squeeze(-1)
+    return tokens, (chosen / _by_block(probabilities, _sum).sum(-1, dtype=torch.float64)).log().float()
 
 
 def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) -> Tensor:
@@ -95,7 +97,7 @@ def inverse_cdf(weights: Tensor, numbers: Tensor) -> Tensor:
     Returns:
         Indices (R,).
     """
-    sums = _by_block(weights, lambda blocks: blocks.sum(-1))
+    sums = _by_block(weights, _sum)
     block, rest = _search(sums, numbers * sums.sum(-1, dtype=torch.float64))
     offset, _ = _search(_entries(weights, block, beyond=0.0), rest)
     return (block * BLOCK + offset).clamp_(max=weights.shape[-1] - 1)  # only NaN weights lead beyond it
@@ -105,6 +107,10 @@ def argmax(logits: Tensor) -> Tensor:
     """Index of each row's first maximum, (R, V) to (R,); on a CPU several times faster than `torch.argmax`."""
     block = _by_block(logits, lambda blocks: blocks.amax(-1)).argmax(-1)
     return block * BLOCK + _entries(logits, block, beyond=-torch.inf).argmax(-1)
+
+
+def _sum(blocks: Tensor) -> Tensor:
+    return blocks.sum(-1)
 
 
 def _by_block(values: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,4 +1,5 @@
-"""`jobs/ppo.py` from end to end on Ray, with a tiny policy: what one whole run leaves behind."""
+"""`jobs/ppo.py` from end to end on Ray, with a tiny policy: what one whole run leaves behind, and a second one whose
+learner is killed."""
 
 import json
 import os
@@ -15,7 +16,6 @@ from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.ppo import PPOConfig
 from r1ray.config.problems import ColdStartConfig
-from r1ray.config.resources import ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.run import RunConfig
 from r1ray.rl import actors
@@ -48,9 +48,6 @@ def whole_job(policy: Path, reward_model: Path, storage: Path, name: str) -> PPO
         reward=RewardConfig(process_path=str(reward_model), functions=(f"{file}:evenness@0.5",)),
         ppo=PPOConfig(steps=4, prompts_per_step=4, samples_per_prompt=2, kl_coef=0.01),
         evaluation=EvaluationConfig(problems=8, every=2, during=4, samples=2, max_new_tokens=8),
-        resources=ResourcesConfig(
-            learner_cpus=0.5, rollout_workers=2, rollout_cpus=0.5, reward_cpus=0.25, threads=1, max_failures=1
-        ),
     )
 
 

@@ -17,7 +17,8 @@ def test_exactly_the_versions_of_the_window_pass(versions: list[int], newest: in
     tensor = torch.tensor(versions, dtype=torch.long)
     if all(newest - allowed <= version <= newest for version in versions):
         metric = check_staleness(tensor, newest, allowed)["rollout/staleness"]
-        assert math.isnan(metric.value) if not versions else metric.value == newest - sum(versions) / len(versions)
+        expected = newest - sum(versions) / len(versions) if versions else math.nan
+        assert metric.value == pytest.approx(expected, nan_ok=True)
     else:
         with pytest.raises(StaleWeights):
             check_staleness(tensor, newest, allowed)

@@ -77,14 +77,13 @@ def test_the_update_does_not_depend_on_the_microbatch_budget(
     config = job(tiny_policy, algorithm=algorithm, critic=critic, bootstrap_truncated=True, ent_coef=0.01)
     at_once, figures = updated(config, scored)
     assert distance(at_once, weights_of(networks(config))) > 1e-3  # the update is no trifle beside the tolerance
-    for budget in (400, 60):
-        in_parts, figures_in_parts = updated(with_budget(config, budget), scored)
-        assert distance(at_once, in_parts) < 1e-5
-        assert figures_in_parts.keys() == figures.keys()
-        assert all(figures_in_parts[key] == pytest.approx(figures[key], abs=1e-4) for key in figures)
+    in_parts, figures_in_parts = updated(with_budget(config, 60), scored)
+    assert distance(at_once, in_parts) < 1e-5
+    assert figures_in_parts.keys() == figures.keys()
+    assert all(figures_in_parts[key] == pytest.approx(figures[key], abs=1e-4) for key in figures)
 
 
-@pytest.mark.parametrize(("algorithm", "critic"), ALGORITHMS[:3])
+@pytest.mark.parametrize(("algorithm", "critic"), [("ppo", "head"), ("grpo", "none")])
 def test_several_updates_do_not_depend_on_it_either(
     algorithm: str, critic: str, tiny_policy: Path, scored: list[ScoredRollout]
 ) -> None:
@@ -162,7 +161,7 @@ def test_the_kl_against_an_identical_reference_is_zero_and_changes_nothing(
     assert distance(weights, without) < 1e-5
 
 
-@pytest.mark.parametrize(("algorithm", "in_loss"), [("ppo", False), ("reinforce_pp", False), ("rloo", True)])
+@pytest.mark.parametrize(("algorithm", "in_loss"), [("ppo", False), ("rloo", True)])
 def test_the_kl_penalty_moves_the_policy_towards_the_reference(
     algorithm: str, in_loss: bool, tiny_policy: Path
 ) -> None:

@@ -105,7 +105,7 @@ def test_a_checkpoint_that_is_sharded_otherwise_is_refused(tiny_policy: Path, tm
         make_zero(make_policy(tiny_policy), 2).load(tmp_path)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [0, 2, 3])
 def test_adapters_train_alone_and_weights_come_merged(
     stage: int, tiny_policy: Path, examples: list[Example], tmp_path: Path
 ) -> None:
@@ -128,7 +128,7 @@ def test_adapters_train_alone_and_weights_come_merged(
     assert all(torch.equal(restored[name], weights[name]) for name in weights)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [0, 2])
 def test_bfloat16_learns_and_hands_out_bfloat16(stage: int, tiny_policy: Path, examples: list[Example]) -> None:
     engine = make_zero(make_policy(tiny_policy, dtype="bfloat16"), stage, dtype="bfloat16")
     losses = [figures["sft/loss"] for figures in train(engine, examples, steps=7)]
@@ -136,7 +136,7 @@ def test_bfloat16_learns_and_hands_out_bfloat16(stage: int, tiny_policy: Path, e
     assert {tensor.dtype for tensor in engine.weights().values()} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [2, 3])
 def test_a_tied_head_stays_tied_in_what_is_handed_out(stage: int, tiny_policy: Path) -> None:
     weights = make_zero(make_policy(tiny_policy), stage).weights()
     assert weights["lm_head.weight"].data_ptr() == weights["model.embed_tokens.weight"].data_ptr()
