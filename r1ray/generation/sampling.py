@@ -60,15 +60,17 @@ def sample(
     if rows.temperatures is not None:
         logits = logits / rows.temperatures[:, None]
     probabilities = torch.softmax(logits, dim=-1, out=buffer)
+    sums = _by_block(probabilities, _sum)
     if rows.all_greedy:
         tokens = argmax(logits)
     else:
-        tokens = inverse_cdf(truncate(probabilities, rows.top_k, rows.top_p), numbers)
+        kept = truncate(probabilities, rows.top_k, rows.top_p)
+        tokens = inverse_cdf(kept, numbers, sums if kept is probabilities else None)
         if rows.greedy is not None:
             tokens = torch.where(rows.greedy, argmax(logits), tokens)
-    # A float32 softmax over a large vocabulary is off by some 1e-5, the same for a whole row: its true sum takes that out.
+    # A float32 softmax of a large vocabulary is off by some 1e-5, by one factor for the row: its true sum undoes that.
     chosen = probabilities.gather(-1, tokens[:, None]).squeeze(-1)
-    return tokens, (chosen / _by_block(probabilities, _sum).sum(-1, dtype=torch.float64)).log().float()
+    return tokens, (chosen / sums.sum(-1, dtype=torch.float64)).log().float()
 
 
 def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) -> Tensor:
@@ -87,17 +89,19 @@ def truncate(probabilities: Tensor, top_k: Tensor | None, top_p: Tensor | None) 
     return probabilities
 
 
-def inverse_cdf(weights: Tensor, numbers: Tensor) -> Tensor:
+def inverse_cdf(weights: Tensor, numbers: Tensor, sums: Tensor | None = None) -> Tensor:
     """The first entry of each row whose cumulative weight exceeds `number * total`: never one of weight zero.
 
     Args:
         weights: (R, V), not negative, some positive in each row.
         numbers: (R,), float64 in [0, 1).
+        sums: (R, blocks), the weights summed by block, where the caller has them.
 
     Returns:
         Indices (R,).
     """
-    sums = _by_block(weights, _sum)
+    if sums is None:
+        sums = _by_block(weights, _sum)
     block, rest = _search(sums, numbers * sums.sum(-1, dtype=torch.float64))
     offset, _ = _search(_entries(weights, block, beyond=0.0), rest)
     return (block * BLOCK + offset).clamp_(max=weights.shape[-1] - 1)  # only NaN weights lead beyond it

@@ -90,6 +90,13 @@ def test_greedy_takes_the_likeliest_at_temperature_one_logprob_even_beside_sampl
     assert draw(logits, [0.0, 0.9], SamplingParams(temperature=0.0))[0] == [1, 1]
 
 
+def test_logprobs_are_exact_over_a_large_vocabulary() -> None:
+    logits = 3.0 * torch.randn(16, 49152, generator=torch.Generator().manual_seed(0))
+    tokens, logprobs = draw(logits, list(uniforms(0, 0, 16)), SamplingParams())
+    expected = logits.double().log_softmax(-1)[torch.arange(16), tokens].float()
+    torch.testing.assert_close(logprobs, expected, atol=3e-6, rtol=0)
+
+
 @given(size=SIZES, seed=st.integers(0, 2**32 - 1))
 def test_argmax_is_the_first_of_the_largest(size: int, seed: int) -> None:
     logits = torch.tensor(np.random.default_rng(seed).integers(-3, 0, (2, size)), dtype=torch.float32)
