@@ -17,9 +17,8 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import median_ratio, report
-from benchmarks._step import InProcessPool, Seconds, Step, Stopwatch, timed_reward_worker, with_watch
+from benchmarks._step import InProcessPool, Seconds, Step, timed_reward_worker, with_watch
+from benchmarks._trl import TRLSteps, without_end
 from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.optim import OptimConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
@@ -36,8 +36,6 @@ from r1ray.config.ppo import PPOConfig, SamplingConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.data.generators.generate import generate
 from r1ray.generation.transformers_engine import TransformersEngine
-from r1ray.models.loading import load_policy
-from r1ray.reasoning.prompts import chat_messages
 from r1ray.rl.rollout import RolloutWorker
 from r1ray.types import Completion, Problem, Rollout, ScoredRollout
 
@@ -58,7 +56,7 @@ def main() -> None:
         for size, seconds in sweep.items():
             print(f"TRL, {size:2d} samples a micro-batch: {seconds:6.1f} s, first step", flush=True)
         batch_sizes = [min(sweep, key=sweep.__getitem__)]
-    trl = TRLSteps(config, problems, batch_sizes[0], steps=args.repeats + 1)
+    trl = TRLSteps(config, digit_share, problems, batch_sizes[0], steps=args.repeats + 1)
     ours = R1RayStep(config)
     rounds = alternate(ours, trl, problems)
     _print_rounds(rounds)
@@ -107,14 +105,6 @@ def digit_share(text: str) -> float:
 def reward(rollout: Rollout) -> float:
     """`digit_share`, as r1ray asks for it."""
     return digit_share(rollout.completion.text)
-
-
-def without_end(policy: PolicyConfig) -> tuple[Any, Any]:
-    """Model and tokenizer that know no end token."""
-    model, tokenizer = load_policy(policy)
-    for holder in (tokenizer, model.config, model.generation_config):
-        holder.eos_token_id = None
-    return model, tokenizer
 
 
 class R1RayStep:
@@ -179,94 +169,6 @@ class R1RayStep:
         self._step.rollouts.load(self._step.learner.publish())
 
 
-class TRLSteps:
-    """TRL's side: a trainer that runs its steps by itself, and calls back after each."""
-
-    def __init__(self, config: PPOJobConfig, problems: Sequence[Problem], batch_size: int, steps: int) -> None:
-        from datasets import Dataset
-        from transformers import PrinterCallback
-        from trl import GRPOConfig, GRPOTrainer
-
-        model, tokenizer = without_end(config.policy)
-        samples = config.ppo.prompts_per_step * config.ppo.samples_per_prompt
-        self._folder = tempfile.TemporaryDirectory()
-        self.seconds: list[Seconds] = []
-        self.grad_norms: list[float] = []
-        self._stopwatch = Stopwatch()
-        self._trainer = GRPOTrainer(
-            model=model,
-            processing_class=tokenizer,
-            reward_funcs=lambda completions, **_: [digit_share(completion[0]["content"]) for completion in completions],
-            train_dataset=Dataset.from_list(
-                [{"prompt": chat_messages(problem, config.problems.system)} for problem in problems]
-            ),
-            args=GRPOConfig(
-                output_dir=self._folder.name,
-                use_cpu=True,
-                bf16=False,
-                gradient_checkpointing=False,
-                max_steps=steps,
-                per_device_train_batch_size=batch_size,
-                gradient_accumulation_steps=samples // batch_size,
-                num_generations=config.ppo.samples_per_prompt,
-                max_completion_length=config.sampling.max_new_tokens,
-                shuffle_dataset=False,
-                beta=0.0,
-                loss_type="dapo",
-                scale_rewards="none",
-                learning_rate=config.optim.lr,
-                lr_scheduler_type="constant",
-                weight_decay=config.optim.weight_decay,
-                adam_beta1=config.optim.betas[0],
-                adam_beta2=config.optim.betas[1],
-                adam_epsilon=config.optim.eps,
-                max_grad_norm=config.optim.max_grad_norm,
-                dataloader_pin_memory=False,
-                save_strategy="no",
-                logging_steps=1,
-                report_to=[],
-                disable_tqdm=True,
-            ),
-        )
-        self._trainer.remove_callback(PrinterCallback)
-        self._trainer.eos_token_ids = []
-        self._trainer.generation_config.eos_token_id = None
-        self._stopwatch.watch(self._trainer, {"_generate": "generation"})
-
-    def run(self, after_step: Callable[[int], None]) -> None:
-        """Make all steps; `after_step` hears of each, and its time is not counted."""
-        from transformers import TrainerCallback
-
-        side = self
-
-        class Bell(TrainerCallback):  # type: ignore[misc]
-            def on_step_begin(self, *_: Any, **__: Any) -> None:
-                side._stopwatch.take()
-                self.start = time.perf_counter()
-
-            def on_step_end(self, *_: Any, **__: Any) -> None:
-                total = time.perf_counter() - self.start
-                phases = side._stopwatch.take()
-                side.seconds.append({**phases, "rest": total - sum(phases.values())})
-                after_step(len(side.seconds) - 1)
-
-            def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
-                if "grad_norm" in logs:
-                    side.grad_norms.append(logs["grad_norm"])
-
-        self._trainer.add_callback(Bell())
-        try:
-            self._trainer.train()
-        finally:
-            self._folder.cleanup()
-
-    def last_batch(self) -> dict[str, torch.Tensor]:
-        """Samples and advantages of the newest step."""
-        parts = self._trainer._buffered_inputs
-        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages")
-        return {name: torch.cat([part[name] for part in parts]) for name in names}
-
-
 def alternate(ours: R1RayStep, trl: TRLSteps, problems: Sequence[Problem]) -> dict[str, list[Seconds]]:
     """A warm-up step of each, then their timed steps in turns; seconds by phase of every timed step."""
     rounds: dict[str, list[Seconds]] = {"r1ray": [], "trl": []}
@@ -288,7 +190,7 @@ def alternate(ours: R1RayStep, trl: TRLSteps, problems: Sequence[Problem]) -> di
 
 
 def _trl_alone(config: PPOJobConfig, problems: Sequence[Problem], batch_size: int) -> float:
-    trl = TRLSteps(config, problems, batch_size, steps=1)
+    trl = TRLSteps(config, digit_share, problems, batch_size, steps=1)
     trl.run(lambda _: None)
     return sum(trl.seconds[0].values())
 

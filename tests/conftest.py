@@ -8,12 +8,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Or DeepSpeed says which one it chose, wherever it is first imported.
+os.environ.setdefault("DS_ACCELERATOR", "cpu")
 # Ray writes a token into the home directory unless it is given one.
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A deadline would be a timed assert, and fail on a busy machine; the same examples every time make a red test worth reading.
+settings.register_profile("r1ray", deadline=None, derandomize=True)
+settings.load_profile("r1ray")
 
 
 @pytest.fixture(scope="session")

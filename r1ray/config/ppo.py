@@ -87,7 +87,8 @@ class PPOConfig:
     parity_bound: float = 0.05
     """Alarm when rollout and trainer log-probs of one policy differ by more than this anywhere."""
     drop_flat_groups: bool = False
-    """Leave out groups whose rewards are all equal: under group baselines their gradient is zero."""
+    """Spend no pass on rollouts without any advantage: the update is the same. Off where a critic, a KL or an entropy term
+    has a gradient for them."""
 
     def __post_init__(self) -> None:
         require_choice("ppo.algorithm", self.algorithm, ALGORITHMS)
@@ -111,6 +112,10 @@ class PPOConfig:
         ):
             require_range(f"ppo.{name}", getattr(self, name), 0)
         require(self.max_staleness <= 1, "ppo.max_staleness", self.max_staleness, "0 or 1")
+        if self.kl_target and not self.kl_coef:
+            raise ConfigError(
+                "ppo.kl_target adapts ppo.kl_coef, which is 0: no reference is loaded. Give it a start, 0.05 say."
+            )
         rollouts = self.prompts_per_step * self.samples_per_prompt
         if self.prompts_per_step % self.minibatches:
             raise ConfigError(

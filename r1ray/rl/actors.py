@@ -79,7 +79,7 @@ def _drive(payload: Mapping[str, Any], watcher: Watcher) -> None:
     thread = threading.Thread(target=work, name="ray-train", daemon=True)
     thread.start()
     interrupted, stopping = threading.Event(), False
-    with _first_ctrl_c(interrupted.set):
+    with first_ctrl_c(interrupted.set):
         while thread.is_alive():
             thread.join(POLL_SECONDS)
             failed = watcher.take(mailbox.take())
@@ -97,7 +97,7 @@ def _drive(payload: Mapping[str, Any], watcher: Watcher) -> None:
 
 
 @contextlib.contextmanager
-def _first_ctrl_c(handle: Callable[[], object]) -> Iterator[None]:
+def first_ctrl_c(handle: Callable[[], object]) -> Iterator[None]:
     """Call `handle` on the first Ctrl-C, instead of breaking into whatever is going on; the next one does, as ever."""
     if threading.current_thread() is not threading.main_thread():  # where Python lets nobody handle signals
         yield

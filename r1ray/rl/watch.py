@@ -73,8 +73,9 @@ class Watcher:
         ]
         self._sinks = Sinks([*files, self._view, *self._more])
         self._view.started()
-        kept = [row for row in read_jsonl(self._run.samples_path) if row["step"] <= done]
-        self._write_samples(kept, "w")
+        if self._run.samples_path.exists():
+            kept = [row for row in read_jsonl(self._run.samples_path) if row["step"] <= done]
+            self._write_samples(kept, "w")
 
     def _write_samples(self, rows: Sequence[dict[str, Any]], mode: str = "a") -> None:
         with self._run.samples_path.open(mode, encoding="utf-8") as file:

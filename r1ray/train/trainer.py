@@ -3,6 +3,8 @@ Ray."""
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -85,12 +87,16 @@ def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, 
         ),
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=JOIN_SECONDS),
     )
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        raise _own(error.worker_failures) from None
+        raise own_error(error.worker_failures) from None
     except ControllerError as error:
         raise WorkerError(f"Ray Train could not run the learner group: {error}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_ctrl_c)  # Ray Train puts a handler of its own there, and leaves it
 
 
 def _run_worker(config: dict[str, Any]) -> None:
@@ -99,7 +105,7 @@ def _run_worker(config: dict[str, Any]) -> None:
     config["worker"](config["payload"], context)
 
 
-def _own(failures: Mapping[int, BaseException]) -> R1RayError:
+def own_error(failures: Mapping[int, BaseException]) -> R1RayError:
     """One of r1ray's own errors among the ranks' failures, or a `WorkerError` that shows them all."""
     for failure in failures.values():
         cause: BaseException | None = failure

@@ -7,9 +7,11 @@ from r1ray.data.cold_start import worked_examples
 from r1ray.data.problem_set import build_problem_set
 from r1ray.errors import DataError
 
+EASY = ("chain:1-3/plain", "story:1-2/plain")
+
 
 def test_examples_have_solutions_and_mixed_lengths():
-    examples = worked_examples(ColdStartConfig(examples=60), seed=0)
+    examples = worked_examples(ColdStartConfig(examples=60, families=EASY), seed=0)
     assert Counter((p.family, p.level) for p in examples) == {
         ("chain", 1): 10,
         ("chain", 2): 10,
@@ -34,11 +36,19 @@ def test_no_example_is_a_training_or_held_out_problem():
 
 def test_reinforcement_meets_words_that_the_cold_start_never_showed():
     def words(problems):
-        return {word for p in problems if p.family == "story" for word in p.question.rstrip("?").split()}
+        return {word for p in problems for word in p.question.rstrip("?").split()}
 
-    shown = words(worked_examples(ColdStartConfig(), seed=0))
-    trained = build_problem_set(ProblemsConfig(count=600, heldout=100), seed=0)
-    assert {"finds", "sells", "stolen.", "marbles", "Ravi"} <= words(trained.train) - shown
+    shown = words(worked_examples(ColdStartConfig(families=EASY), seed=0))
+    config = ProblemsConfig(families=("chain:3-4", "story:3-3"), count=600, heldout=100)
+    trained = build_problem_set(config, seed=0)
+    assert {"finds", "sells", "stolen.", "marbles", "Ravi", "Work", "Find"} <= words(trained.train) - shown
+
+
+def test_the_default_reinforces_longer_problems_than_the_cold_start_shows():
+    shown = worked_examples(ColdStartConfig(), seed=0)
+    trained = build_problem_set(ProblemsConfig(count=600, heldout=100), seed=0).train
+    assert max(p.level for p in shown) < min(p.level for p in trained)
+    assert {p.question.split()[0] for p in shown} < {p.question.split()[0] for p in trained}
 
 
 def test_the_seed_decides():

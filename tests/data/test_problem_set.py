@@ -43,7 +43,7 @@ def test_a_held_out_file_takes_its_questions_out_of_training(tmp_path: Path):
 
 
 def test_generated_problems_are_split_without_loss():
-    config = ProblemsConfig(count=300, heldout=50)
+    config = ProblemsConfig(families=("chain:3-4", "story:3-3"), count=300, heldout=50)
     problems = build_problem_set(config, seed=1)
     assert (len(problems.train), len(problems.heldout), problems.report.rows_in) == (250, 50, 300)
     assert build_problem_set(config, seed=1) == problems

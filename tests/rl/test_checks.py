@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.errors import ParityError, StaleWeights
@@ -12,6 +12,7 @@ from r1ray.metrics.reductions import merge_all
 from r1ray.rl.checks import check_parity, check_staleness
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 9), max_size=6), st.integers(0, 9), st.integers(0, 1))
 def test_exactly_the_versions_of_the_window_pass(versions: list[int], newest: int, allowed: int) -> None:
     tensor = torch.tensor(versions, dtype=torch.long)

@@ -67,6 +67,17 @@ def spoiled(scored: list[ScoredRollout], by: float) -> list[ScoredRollout]:
     return [replace(s, rollout=replace(s.rollout, completion=shift(s.rollout.completion))) for s in scored]
 
 
+def tokens_of(scored: list[ScoredRollout]) -> int:
+    return sum(len(s.rollout.completion.token_ids) for s in scored)
+
+
+def gradient(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> torch.Tensor:
+    """One weight's gradient g, from the step lr · g / (|g| + 1) that `GRADIENT_STEP` made of it."""
+    name = "policy.model.model.norm.weight"
+    step = (before[name] - after[name]) / GRADIENT_STEP.lr
+    return step / (1 - step.abs())
+
+
 # ── How the tokens are cut up ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -123,8 +134,7 @@ def test_later_inner_steps_move_away_and_are_clipped(tiny_policy: Path, scored: 
     assert figures["ppo/ratio_deviation"] > 0.05
     assert 0 < figures["ppo/clip_fraction"] < 1
     # Every epoch sees every token: the means are over 4 epochs of all tokens.
-    tokens = sum(len(s.rollout.completion.token_ids) for s in scored)
-    assert metrics["ppo/clip_fraction"].weight == 4 * tokens  # type: ignore[attr-defined]
+    assert metrics["ppo/clip_fraction"].weight == 4 * tokens_of(scored)  # type: ignore[attr-defined]
     assert learner.version == 2
 
 
@@ -217,6 +227,16 @@ def test_dropping_flat_groups_saves_passes_and_gives_the_same_weights(
         assert 12 <= figures["rollout/dropped_flat"] < 24
 
 
+def test_tokens_without_advantage_count_in_the_denominator(tiny_policy: Path, scored: list[ScoredRollout]) -> None:
+    rollouts = flat(scored, {"p1", "p2", "p5"})
+    config = job(tiny_policy, algorithm="grpo", whiten=False, drop_flat_groups=True)
+    everything, _ = updated(config, rollouts)
+    alone, _ = updated(config, [s for s in rollouts if s.rollout.problem.id not in ("p1", "p2", "p5")])
+    start = weights_of(networks(config))
+    share = tokens_of(rollouts[:4] + rollouts[12:20]) / tokens_of(rollouts)  # p0, p3 and p4
+    torch.testing.assert_close(gradient(start, everything), gradient(start, alone) * share, rtol=1e-3, atol=1e-6)
+
+
 def test_a_step_without_any_advantage_moves_nothing(tiny_policy: Path, scored: list[ScoredRollout]) -> None:
     config = job(tiny_policy, algorithm="grpo", drop_flat_groups=True)
     weights, figures = updated(config, flat(scored, {s.rollout.problem.id for s in scored}))
@@ -286,10 +306,9 @@ def test_stale_rollouts_are_not_held_to_parity_but_corrected(tiny_policy: Path, 
     scaled = replace(plain, ppo=replace(plain.ppo, importance_cap=0.0))
     without, _ = updated(scaled, shifted)
     start = weights_of(networks(plain))
-    name = "policy.model.model.norm.weight"
-    larger, smaller = (with_weights[name] - start[name]) / 0.1, (without[name] - start[name]) / 0.1
-    gradients = [-step / (1 - step.abs()) for step in (larger, smaller)]  # from lr · g / (|g| + 1)
-    torch.testing.assert_close(gradients[0], gradients[1] * math.exp(0.5), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        gradient(start, with_weights), gradient(start, without) * math.exp(0.5), rtol=1e-3, atol=1e-5
+    )
     capped, _ = updated(replace(plain, ppo=replace(plain.ppo, importance_cap=1.0)), shifted)
     assert distance(capped, without) < 1e-6
 

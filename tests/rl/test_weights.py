@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,6 +13,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int
 SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(DTYPES), SHAPES), max_size=8), st.integers(0, 1000))
 def test_tensors_of_any_type_and_shape_survive_the_trip(
     kinds: list[tuple[torch.dtype, tuple[int, ...]]], version: int

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -23,6 +23,7 @@ def test_the_schedules_by_hand() -> None:
     assert schedule(4, schedule="cosine") == pytest.approx([1.0, 0.853553, 0.5, 0.146447], abs=1e-6)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from(["constant", "linear", "cosine"]), st.integers(0, 8), st.integers(1, 20))
 def test_every_step_learns_and_none_exceeds_the_peak(name: str, warmup: int, total: int) -> None:
     factors = schedule(total, schedule=name, warmup=warmup)
