@@ -18,7 +18,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# A deadline would be a timed assert, and fail on a busy machine; the same examples every time make a red test worth reading.
+# A deadline would be a timed assert, and fail on a busy machine; the same examples every time make a red test worth
+# reading.
 settings.register_profile("r1ray", deadline=None, derandomize=True)
 settings.load_profile("r1ray")
 

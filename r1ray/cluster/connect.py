@@ -29,8 +29,8 @@ QUIET_LOCAL = {
 }
 
 LOCAL_THREADS = {
-    # Threads that wait in a loop for the next piece of work cost a small machine dearly: while one phase's threads spin, those of
-    # whoever has something to do are not running.
+    # Threads that wait in a loop for the next piece of work cost a small machine dearly: while one phase's threads
+    # spin, those of whoever has something to do are not running.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 

@@ -87,8 +87,8 @@ class PPOConfig:
     parity_bound: float = 0.05
     """Alarm when rollout and trainer log-probs of one policy differ by more than this anywhere."""
     drop_flat_groups: bool = False
-    """Spend no pass on rollouts without any advantage: the update is the same. Off where a critic, a KL or an entropy term
-    has a gradient for them."""
+    """Spend no pass on rollouts without any advantage: the update is the same. Off where a critic, a KL or an entropy
+    term has a gradient for them."""
 
     def __post_init__(self) -> None:
         require_choice("ppo.algorithm", self.algorithm, ALGORITHMS)

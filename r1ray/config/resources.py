@@ -7,7 +7,8 @@ from r1ray.config.base import require_choice, require_range
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResourcesConfig:
-    """Workers and what they book. The defaults fit two cores: phases take turns, so each uses every core when it is on."""
+    """Workers and what they book. The defaults fit two cores: phases take turns, so each uses all cores while it is
+    on."""
 
     learners: int = 1
     """Ranks of the learner group (Ray Train workers)."""
