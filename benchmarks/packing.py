@@ -33,7 +33,7 @@ def main() -> None:
     policy = Policy(model.to(args.device)).train()
     sides = {name: make_batches(args, model.config.vocab_size, name == "shared") for name in ("unshared", "shared")}
     for name, batches in sides.items():
-        print(f"{name:8s} rows x tokens of each micro-batch: {[tuple(b.input_ids.shape) for b in batches]}")
+        print(f"{name:8s} tokens of each micro-batch: {[len(b.input_ids) for b in batches]}")
     results = {name: run(policy, batches, args.prompts * args.samples) for name, batches in sides.items()}
     logprob_delta, gradient_delta = distance(*results.values())
     del results

@@ -1,11 +1,11 @@
-"""The layout under which rollouts of one problem share their prompt in a training row.
+"""The layout under which rollouts of one problem share their prompt, and no token of a micro-batch is padding.
 
-    row:        p0 p1 p2 | a0 a1 a2 | b0 b1 | pad        prompt, then the responses side by side
-    positions:   0  1  2 |  3  4  5 |  3  4 |  …         each response goes on where the prompt ends
-    may attend:  prompt: causal; a: prompt and a, causal; b: prompt and b, causal; pad: itself
+    ids:        p0 p1 p2 | a0 a1 a2 | b0 b1 | q0 q1 | …      prompt, its responses, the next prompt, …
+    positions:   0  1  2 |  3  4  5 |  3  4 |  0  1 | …      each response goes on where its prompt ends
+    may attend:  prompts: causal; a: prompt and a, causal; b: prompt and b, causal
 
-Hidden states of prompt and responses are those of the unshared rows, so loss and gradient are too; the prompt is
-computed once.
+Hidden states of prompt and responses are those of the rollouts one by one, so loss and gradient are too; the prompt is
+computed once. Everything but attention sees one row of tokens; `AttentionBlock` says who attends to whom.
 """
 
 import heapq
@@ -18,18 +18,36 @@ from torch import Tensor
 
 from r1ray.errors import DataError
 
-ATTENTION_TOKENS = 4096
-"""Row length at which dense attention costs as much as the rest of a layer: about 6 × the hidden size."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionBlock:
+    """K segments (prompts or responses) of at most T tokens, each of which attends to at most S tokens.
+
+    Segments of like length share a block, so that no more than half of it is padding.
+    """
+
+    queries: Int[Tensor, "K T"]
+    """Where each segment's tokens lie in the micro-batch; any place for padding."""
+    keys: Int[Tensor, "K S"]
+    """Where the tokens lie that it may see: its prompt, then itself."""
+    mask: Bool[Tensor, "K 1 T S"]
+    """True = may attend. Every query has something to attend to, padding too."""
+
+    def to(self, device: torch.device | str) -> "AttentionBlock":
+        """The same block on another device."""
+        return AttentionBlock(queries=self.queries.to(device), keys=self.keys.to(device), mask=self.mask.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedBatch:
-    """One micro-batch: R rows of L tokens. N response tokens and K rollouts are found by flat indices into R · L."""
+    """One micro-batch: a row of L tokens, among them N response tokens of K rollouts."""
 
-    input_ids: Int[Tensor, "R L"]
-    position_ids: Int[Tensor, "R L"]
-    attention_mask: Bool[Tensor, "R 1 L L"] | None
-    """True = may attend. None: every row is one right-padded rollout, and a plain causal mask is right."""
+    input_ids: Int[Tensor, " L"]
+    position_ids: Int[Tensor, " L"]
+    blocks: tuple[AttentionBlock, ...]
+    """Together they hold each of the L tokens as a query once, padding aside."""
+    places: Int[Tensor, " L"]
+    """Where the result for each token lies among the blocks' queries, block after block, row after row."""
     predictors: Int[Tensor, " N"]
     """Where the hidden state that predicts each response token lies: at the token before it in its own rollout."""
     targets: Int[Tensor, " N"]
@@ -45,8 +63,8 @@ class PackedBatch:
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The same layout on another device."""
-        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        return replace(self, **{name: value.to(device) for name, value in present.items()})
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "blocks"}
+        return replace(self, blocks=tuple(block.to(device) for block in self.blocks), **tensors)
 
 
 def pack(
@@ -56,26 +74,22 @@ def pack(
     group: Sequence[int],
     max_tokens: int,
     share_prompt: bool = True,
-    pad_id: int = 0,
 ) -> list[PackedBatch]:
-    """Rollouts (B of them) as micro-batches of at most `max_tokens` = R · L each, padding counted.
+    """Rollouts (B of them) as micro-batches of at most `max_tokens` tokens each.
 
-    Rollouts with the same `group` must have the same prompt. A group becomes as many rows as are cheapest: responses
-    behind one prompt save its tokens, but attention under a tree mask pays for the whole row (see `_row_cost`), so long
-    responses end up in rows of their own. A rollout longer than `max_tokens` is a micro-batch by itself. An empty
-    response has a tail (the prompt's end) and no tokens. Raises `DataError` for an empty prompt and for different
-    prompts in one group.
+    Rollouts with the same `group` must have the same prompt, which they share; a group that is larger than `max_tokens`
+    is cut into as few parts as it takes, each with the prompt. A rollout longer than `max_tokens` is a micro-batch by
+    itself. An empty response has a tail (the prompt's end) and no tokens. Raises `DataError` for an empty prompt and
+    for different prompts in one group.
     """
-    rows = []
+    lengths = [len(response) for response in responses]
+    parts: list[list[int]] = []
     for members in _groups(prompts, group):
-        rows += _split(
-            len(prompts[members[0]]), members, [len(responses[b]) for b in members], max_tokens, share_prompt
-        )
-    return [
-        _lay_out(batch, prompts, responses, pad_id)
-        for shared in (False, True)
-        for batch in _microbatches([r for r in rows if (len(r) > 1) == shared], prompts, responses, max_tokens)
-    ]
+        shared = [members] if share_prompt else [[b] for b in members]
+        for rollouts in shared:
+            parts += _split(len(prompts[members[0]]), rollouts, lengths, max_tokens)
+    batches = _microbatches(parts, [len(prompts[p[0]]) + sum(lengths[b] for b in p) for p in parts], max_tokens)
+    return [_lay_out(batch, prompts, responses) for batch in batches]
 
 
 def scatter(values: Float[Tensor, " N"], packed: PackedBatch, rollouts: int, tokens: int) -> Float[Tensor, "B T"]:
@@ -127,94 +141,102 @@ def _groups(prompts: Sequence[Sequence[int]], group: Sequence[int]) -> list[list
     return list(members.values())
 
 
-def _row_cost(prompt: int, responses: list[int]) -> float:
-    """Estimated cost of one row, in tokens: linear layers, and attention (of which a causal row does half)."""
-    length = prompt + sum(responses)
-    return length * (1 + length / ATTENTION_TOKENS * (0.5 if len(responses) == 1 else 1.0))
+def _split(prompt: int, members: list[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cut one group into the fewest even parts of at most `max_tokens`, responses dealt out longest first."""
+    longest_first = sorted(members, key=lambda b: -lengths[b])
+    for count in range(1, len(members)):
+        parts: list[list[int]] = [[] for _ in range(count)]
+        loads = [(0, part) for part in range(count)]  # a heap: the part with least so far on top
+        for b in longest_first:
+            load, part = loads[0]
+            heapq.heapreplace(loads, (load + lengths[b], part))
+            parts[part].append(b)
+        if prompt + max(loads)[0] <= max_tokens:
+            return [sorted(part) for part in parts]
+    return [[b] for b in members]
 
 
-def _split(prompt: int, members: list[int], lengths: list[int], max_tokens: int, share: bool) -> list[list[int]]:
-    """Cut one group into the cheapest rows of at most `max_tokens`, responses dealt out longest first."""
-    longest_first = sorted(range(len(members)), key=lambda i: -lengths[i])
-    best, best_cost = [[b] for b in members], sum(_row_cost(prompt, [n]) for n in lengths)
-    previous = float("inf")
-    for count in range(1, len(members)) if share else ():
-        rows: list[list[int]] = [[] for _ in range(count)]
-        loads = [(0, row) for row in range(count)]  # a heap: the row with least so far on top
-        for i in longest_first:
-            load, row = loads[0]
-            heapq.heapreplace(loads, (load + lengths[i], row))
-            rows[row].append(i)
-        if prompt + max(loads)[0] > max_tokens:
-            continue
-        cost = sum(_row_cost(prompt, [lengths[i] for i in row]) for row in rows)
-        if cost > previous:
-            break  # it falls while attention gets cheaper, then rises with each copy of the prompt
-        previous = cost
-        if cost < best_cost:
-            best, best_cost = [sorted(members[i] for i in row) for row in rows], cost
-    return best
-
-
-def _microbatches(
-    rows: list[list[int]], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], max_tokens: int
-) -> list[list[list[int]]]:
-    """Rows of similar length together, as many as `max_tokens` holds."""
-
-    def length(row: list[int]) -> int:
-        return len(prompts[row[0]]) + sum(len(responses[b]) for b in row)
-
+def _microbatches(parts: list[list[int]], sizes: list[int], max_tokens: int) -> list[list[list[int]]]:
+    """Parts in the order of their size, as many in each micro-batch as `max_tokens` holds."""
     batches: list[list[list[int]]] = []
-    for row in sorted(rows, key=length, reverse=True):
-        if batches and (len(batches[-1]) + 1) * length(batches[-1][0]) <= max_tokens:
-            batches[-1].append(row)
+    load = 0
+    for index in sorted(range(len(parts)), key=lambda i: -sizes[i]):
+        if batches and load + sizes[index] <= max_tokens:
+            batches[-1].append(parts[index])
+            load += sizes[index]
         else:
-            batches.append([row])
+            batches.append([parts[index]])
+            load = sizes[index]
     return batches
 
 
 def _lay_out(
-    rows: list[list[int]], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad_id: int
+    parts: list[list[int]], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
 ) -> PackedBatch:
     """Write a micro-batch's tensors."""
-    width = max(len(prompts[row[0]]) + sum(len(responses[b]) for b in row) for row in rows)
-    input_ids = torch.full((len(rows), width), pad_id)
-    position_ids = torch.arange(width).repeat(len(rows), 1)
-    segment = torch.full((len(rows), width), -1)  # 0 = prompt, 1 … = its responses, -1 = padding
-    found: dict[str, list[int]] = {
-        name: [] for name in ("predictors", "targets", "sequence", "token", "tails", "tail_sequence")
-    }
-    for r, row in enumerate(rows):
-        prompt = prompts[row[0]]
-        start = len(prompt)
-        input_ids[r, :start] = torch.tensor(prompt)
-        segment[r, :start] = 0
-        for s, b in enumerate(row, start=1):
-            response, base = list(responses[b]), r * width
-            end = start + len(response)
-            input_ids[r, start:end] = torch.tensor(response, dtype=torch.long)
-            position_ids[r, start:end] = torch.arange(len(prompt), len(prompt) + len(response))
-            segment[r, start:end] = s
-            before = [base + len(prompt) - 1, *range(base + start, base + end)]
-            found["predictors"] += before[:-1]
+    found: dict[str, list[int]] = {f.name: [] for f in fields(PackedBatch) if f.name not in ("blocks", "places")}
+    segments: list[tuple[range, range]] = []  # of each prompt and response: what it may see beside itself, itself
+    end = 0
+    for part in parts:
+        prompt = prompts[part[0]]
+        before = range(end, end + len(prompt))
+        end = before.stop
+        segments.append((range(0), before))
+        found["input_ids"] += prompt
+        found["position_ids"] += range(len(prompt))
+        for b in part:
+            response = responses[b]
+            own = range(end, end + len(response))
+            end = own.stop
+            if response:
+                segments.append((before, own))
+            found["input_ids"] += response
+            found["position_ids"] += range(len(prompt), len(prompt) + len(response))
+            predictors = [before[-1], *own]
+            found["predictors"] += predictors[:-1]
             found["targets"] += response
             found["sequence"] += [b] * len(response)
             found["token"] += range(len(response))
-            found["tails"].append(before[-1])
+            found["tails"].append(predictors[-1])
             found["tail_sequence"].append(b)
-            start = end
+    blocks, places = _attention(segments, end)
     return PackedBatch(
-        input_ids=input_ids,
-        position_ids=position_ids,
-        attention_mask=_tree_mask(segment) if any(len(row) > 1 for row in rows) else None,
-        **{name: torch.tensor(indices, dtype=torch.long) for name, indices in found.items()},
+        blocks=blocks,
+        places=places,
+        **{name: torch.tensor(values, dtype=torch.long) for name, values in found.items()},
     )
 
 
-def _tree_mask(segment: Int[Tensor, "R L"]) -> Bool[Tensor, "R 1 L L"]:
-    """Causal, to one's own segment and the prompt. Padding sees itself: no row of the softmax may be empty."""
-    width = segment.shape[1]
+def _attention(
+    segments: list[tuple[range, range]], tokens: int
+) -> tuple[tuple[AttentionBlock, ...], Int[Tensor, " L"]]:
+    """Blocks of segments whose lengths, and what they see, lie within the same powers of two."""
+    alike: dict[tuple[int, int], list[tuple[range, range]]] = {}
+    for before, own in segments:
+        alike.setdefault(((len(own) - 1).bit_length(), len(before).bit_length()), []).append((before, own))
+    places = torch.empty(tokens, dtype=torch.long)
+    blocks, results = [], 0
+    for members in alike.values():
+        block, lengths = _block(members)
+        exists = torch.arange(block.queries.shape[1]) < lengths[:, None]
+        places[block.queries[exists]] = results + torch.arange(exists.numel()).view_as(exists)[exists]
+        blocks.append(block)
+        results += exists.numel()
+    return tuple(blocks), places
+
+
+def _block(members: list[tuple[range, range]]) -> tuple[AttentionBlock, Int[Tensor, " K"]]:
+    """A block, and the length of each segment in it. Keys: the prompt, padded, then the segment, padded."""
+
+    def padded(ranges: list[range]) -> tuple[Int[Tensor, "K T"], Int[Tensor, " K"]]:
+        start, lengths = torch.tensor([[r.start, len(r)] for r in ranges]).unbind(1)
+        step = torch.arange(int(lengths.max()))
+        return torch.where(step < lengths[:, None], start[:, None] + step, start[:, None]), lengths
+
+    before, before_lengths = padded([member[0] for member in members])
+    own, lengths = padded([member[1] for member in members])
+    (rows, width), seen = own.shape, before.shape[1]
+    sees_before = torch.arange(seen) < before_lengths[:, None]
     causal = torch.ones(width, width, dtype=torch.bool).tril()
-    query, key = segment[:, :, None], segment[:, None, :]
-    allowed = causal & ((query == key) | (key == 0)) & (key >= 0) & (query >= 0)
-    return (allowed | torch.eye(width, dtype=torch.bool)).unsqueeze(1)
+    mask = torch.cat([sees_before[:, None].expand(rows, width, seen), causal.expand(rows, width, width)], dim=-1)
+    return AttentionBlock(queries=own, keys=torch.cat([before, own], dim=1), mask=mask.unsqueeze(1)), lengths

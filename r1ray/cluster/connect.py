@@ -28,12 +28,6 @@ QUIET_LOCAL = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # this machine is not preempted, and the watcher complains on stderr
 }
 
-LOCAL_THREADS = {
-    # Threads that wait in a loop for the next piece of work cost a small machine dearly: while one phase's threads
-    # spin, those of whoever has something to do are not running.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-
 AUTH_HELP = (
     "If it asks for a token, this process did not show the right one. On the machine that started the cluster: `ray "
     "get-auth-token --generate` once; then `export RAY_AUTH_MODE=token` before `ray start`, `ray job submit` and "
@@ -140,7 +134,6 @@ def _start(options: dict[str, Any], dashboard: bool, quiet: bool) -> Any:
     """Start a local Ray."""
     import ray
 
-    _set_defaults(LOCAL_THREADS)
     if quiet:
         _set_defaults(QUIET_LOCAL)
     folder = Path.home() / ".ray"

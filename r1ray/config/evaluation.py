@@ -11,6 +11,8 @@ class EvaluationConfig:
 
     problems: int = 400
     """Held-out problems in the evaluations before and after; 0 = no evaluation."""
+    base: int = 100
+    """How many of them the model is given as it came, before its cold start: enough to see what it can do."""
     every: int = 0
     """PPO steps between small evaluations during training; 0 = none."""
     during: int = 64
@@ -23,6 +25,6 @@ class EvaluationConfig:
     """Longest answer."""
 
     def __post_init__(self) -> None:
-        for name in ("problems", "every", "during", "samples", "temperature"):
+        for name in ("problems", "base", "every", "during", "samples", "temperature"):
             require_range(f"evaluation.{name}", getattr(self, name), 0)
         require_range("evaluation.max_new_tokens", self.max_new_tokens, 1)

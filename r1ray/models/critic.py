@@ -10,7 +10,8 @@ from transformers import AutoModel
 from r1ray.algorithms.packing import PackedBatch
 from r1ray.config.policy import CriticConfig, PolicyConfig
 from r1ray.models.loading import add_lora, load_network, resolve_model
-from r1ray.models.trunk import find_trunk, run_trunk
+from r1ray.models.packed_attention import use_packed_attention
+from r1ray.models.trunk import base_model, find_trunk, run_trunk
 from r1ray.models.value_head import ValueHead
 
 
@@ -28,11 +29,12 @@ class Critic(nn.Module):
 
     def __init__(self, trunk: nn.Module, value_head: ValueHead) -> None:
         super().__init__()
+        use_packed_attention(base_model(trunk))
         self.trunk = trunk
         self.value_head = value_head
 
     def forward(self, packed: PackedBatch) -> CriticOutput:
-        """Values of a packed batch: R rows of L tokens, with N predictor positions and K tails."""
+        """Values of a packed batch: L tokens, with N predictor positions and K tails."""
         hidden = run_trunk(find_trunk(self.trunk), packed)
         both = self.value_head(hidden.index_select(0, torch.cat([packed.predictors, packed.tails])))
         values, tail_values = both.split([len(packed.predictors), len(packed.tails)])

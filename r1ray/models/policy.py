@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from r1ray.algorithms.logprobs import token_logprobs
 from r1ray.algorithms.packing import PackedBatch
+from r1ray.models.packed_attention import use_packed_attention
 from r1ray.models.trunk import base_model, find_head, find_trunk, run_trunk
 from r1ray.models.value_head import ValueHead
 
@@ -43,6 +44,7 @@ class Policy(nn.Module):
         """
         super().__init__()
         find_head(model)  # says at once when a model's logits are more than hidden · headᵀ
+        use_packed_attention(base_model(model))
         self.model = model
         self.value_head = value_head
 
@@ -52,7 +54,7 @@ class Policy(nn.Module):
         """Score a packed batch.
 
         Args:
-            packed: R rows of L tokens, with N predictor positions and K tails.
+            packed: L tokens, with N predictor positions and K tails.
             temperature: logits are divided by it, as when the tokens were sampled.
             chunk: most tokens whose full-vocabulary logits exist at once.
             entropy_grad: whether the entropy is to be differentiated; it then costs the logits a second time.

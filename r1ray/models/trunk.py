@@ -48,16 +48,15 @@ def find_head(model: nn.Module) -> nn.Linear:
     return linear
 
 
-def run_trunk(trunk: nn.Module, packed: PackedBatch) -> Float[Tensor, "RL H"]:
-    """Hidden states of every position of a packed batch, rows one after the other, so that flat positions index them.
-
-    A 4-D mask is handed to scaled-dot-product attention as it is; without one, attention is plainly causal.
-    """
+def run_trunk(trunk: nn.Module, packed: PackedBatch) -> Float[Tensor, "L H"]:
+    """Hidden states of every token of a packed batch. The trunk must have been told to `use_packed_attention`."""
     output = trunk(
-        input_ids=packed.input_ids,
-        attention_mask=packed.attention_mask,
-        position_ids=packed.position_ids,
+        input_ids=packed.input_ids.unsqueeze(0),
+        position_ids=packed.position_ids.unsqueeze(0),
+        # Of four axes, so that transformers takes it for a finished mask and builds none over all L · L pairs.
+        attention_mask=packed.blocks[0].mask,
         use_cache=False,
+        packed=packed,
     )
     hidden: Tensor = output.last_hidden_state
-    return hidden.flatten(0, 1)
+    return hidden.squeeze(0)

@@ -34,14 +34,13 @@ def examine(
     config: PPOJobConfig,
     samples: int = 0,
 ) -> EvaluationResult:
-    """Accuracy of the engine's present weights on the first `evaluation.problems` of `problems`; with pass@k where
-    there are `samples` per problem."""
+    """Accuracy of the engine's present weights on `problems`; with pass@k where there are `samples` per problem."""
     reward = config.reward
     with Grader(seconds=reward.grader_seconds, batch_seconds=reward.batch_seconds) as grader:
         return evaluate(
             engine,
             prompt,
-            problems[: config.evaluation.problems],
+            problems,
             replace(config.evaluation, samples=samples),
             functools.partial(is_correct, grader=grader),
             seed=config.run.seed,

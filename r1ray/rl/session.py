@@ -126,7 +126,7 @@ class Session:
             return str(base)
         folder = self._run.folder / COLD_START
         if not folder.exists():
-            self._examine("base")
+            self._examine("base", self._config.evaluation.base)
             self._cold_start(folder)
             gc.collect()  # a DeepSpeed engine is a cycle of references, as large as the one that comes next
         return str(folder)
@@ -189,7 +189,7 @@ class Session:
             self._listener.post("note", f"Resumed at step {done}.")
         if done == 0:
             self._workers.rollouts.load(learner.publish())
-            self._examine("cold_start")
+            self._examine("cold_start", self._config.evaluation.problems)
         self._listener.post("resumed", done)
 
         def report(step: int, metrics: dict[str, Metric]) -> bool:
@@ -238,18 +238,19 @@ class Session:
         weights = engine.weights()
         if self._rank == 0:
             save_policy(self._run.model_path, engine.module.policy, self._tokenizer, weights)  # type: ignore[arg-type]
-        self._examine("after", samples=self._config.evaluation.samples)
+        self._examine("after", self._config.evaluation.problems, samples=self._config.evaluation.samples)
 
     # ── Evaluations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _examine(self, name: str, *, samples: int = 0) -> None:
-        """Accuracy of the engines' present weights, on rank 0 while the others wait; kept in the run folder under
-        `name`, and made once for these weights."""
+    def _examine(self, name: str, count: int, *, samples: int = 0) -> None:
+        """Accuracy of the engines' present weights on the first `count` held-out problems, on rank 0 while the others
+        wait; kept in the run folder under `name`, and made once for these weights."""
         folder, engine = self._run.folder, self._workers.engine
+        problems = self._problems.heldout[: min(count, self._config.evaluation.problems)]
         made = evaluations(folder).get(name, {}).get("policy_version") == engine.policy_version
-        if self._rank == 0 and self._config.evaluation.problems and not made:
+        if self._rank == 0 and problems and not made:
             self._listener.post("phase", f"evaluation: {name.replace('_', ' ')}")
-            result = examine(engine, self._prompt, self._problems.heldout, self._config, samples)
+            result = examine(engine, self._prompt, problems, self._config, samples)
             keep(folder, name, result)
             low, high = result.interval.low, result.interval.high
             self._listener.post(

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,6 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from r1ray.algorithms.logprobs import token_logprobs
 from r1ray.algorithms.packing import PackedBatch, balance, gather, pack, scatter
 from r1ray.errors import DataError
+from r1ray.models.packed_attention import use_packed_attention
+from r1ray.models.trunk import run_trunk
 
 VOCABULARY = 64
 
@@ -37,19 +38,13 @@ def tiny_llama() -> LlamaForCausalLM:
         for weight in model.parameters():  # at the usual initial scale context hardly moves the log-probs
             if weight.dim() == 2:
                 weight.data.normal_(0, 0.3)
+    use_packed_attention(model)
     return model.eval()
 
 
 def hidden_states(packed: PackedBatch) -> Tensor:
-    """(R · L, D), as the learner takes them."""
-    model = tiny_llama()
-    output = model.model(
-        input_ids=packed.input_ids,
-        position_ids=packed.position_ids,
-        attention_mask=packed.attention_mask,
-        use_cache=False,
-    )
-    return output.last_hidden_state.flatten(0, 1)
+    """(L, D), as the learner takes them."""
+    return run_trunk(tiny_llama().model, packed)
 
 
 def packed_results(batches: Sequence[PackedBatch], rollouts: int, tokens: int) -> tuple[Tensor, Tensor]:
@@ -95,15 +90,14 @@ def draw(seed: int, groups: int, most: int) -> tuple[list[list[int]], list[list[
 def test_one_group_by_hand() -> None:
     # Row: 5 6 7 | 8 9 | 4. The prompt's last token (2) predicts 8 and 4; 8 (at 3) predicts 9.
     (packed,) = pack([[5, 6, 7]] * 2, [[8, 9], [4]], group=[0, 0], max_tokens=64)
-    assert packed.input_ids.tolist() == [[5, 6, 7, 8, 9, 4]]
-    assert packed.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
+    assert packed.input_ids.tolist() == [5, 6, 7, 8, 9, 4]
+    assert packed.position_ids.tolist() == [0, 1, 2, 3, 4, 3]
     assert packed.predictors.tolist() == [2, 3, 2]
     assert packed.targets.tolist() == [8, 9, 4]
     assert packed.sequence.tolist() == [0, 0, 1]
     assert packed.token.tolist() == [0, 1, 0]
     assert packed.tails.tolist() == [4, 5]
-    assert packed.attention_mask is not None
-    assert packed.attention_mask[0, 0].int().tolist() == [
+    assert attends(packed) == [
         [1, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
@@ -111,6 +105,21 @@ def test_one_group_by_hand() -> None:
         [1, 1, 1, 1, 1, 0],
         [1, 1, 1, 0, 0, 1],  # the second response sees the prompt and itself, not the first
     ]
+
+
+def attends(packed: PackedBatch) -> list[list[int]]:
+    """Who sees whom, (L, L), read out of the blocks; every token asks exactly once."""
+    tokens = len(packed.input_ids)
+    table, asked = torch.zeros(tokens, tokens, dtype=torch.int), []
+    for block in packed.blocks:
+        for queries, keys, mask in zip(block.queries, block.keys, block.mask[:, 0], strict=True):
+            asked += [(int(query), keys[sees].tolist()) for query, sees in zip(queries, mask, strict=True)]
+    for token, place in enumerate(packed.places.tolist()):
+        query, keys = asked[place]
+        assert query == token
+        assert len(keys) == len(set(keys))
+        table[token, keys] = 1
+    return table.tolist()
 
 
 @settings(max_examples=25, deadline=None)
@@ -142,19 +151,22 @@ def test_packed_logprobs_tails_and_gradients_equal_those_of_single_rollouts(
         torch.testing.assert_close(a, b, atol=1e-5 * max(1.0, float(b.abs().max())), rtol=1e-5)
 
 
-@pytest.mark.parametrize("share", [True, False])
-def test_what_lies_in_the_padding_changes_nothing_and_is_finite(share: bool) -> None:
+def test_segments_of_like_length_share_a_block_and_no_more_than_half_of_it_is_padding() -> None:
+    # Lengths 1 to 300: without classes one block would pad 300 responses to 300 tokens each.
+    responses = [[2] * n for n in range(1, 301)]
+    batches = pack([[1] * 10] * 300, responses, group=[0] * 300, max_tokens=10**6)
+    (packed,) = batches
+    padded = sum(block.queries.numel() for block in packed.blocks)
+    assert len(packed.input_ids) == 10 + sum(range(1, 301)) <= padded < 2 * len(packed.input_ids)
+    assert len(packed.blocks) == 1 + 10  # the prompt; lengths 1, 2, 3 to 4, 5 to 8, …, 257 to 300
+
+
+def test_every_query_sees_something() -> None:
+    # Some attention kernels return nan for a query that may attend to nothing, and a gradient of nan with it.
     prompts, responses, group = draw(3, groups=3, most=7)
-    tokens = max(len(r) for r in responses)
-    settings_ = {"group": group, "max_tokens": 200, "share_prompt": share}
-    zeros, others = (pack(prompts, responses, pad_id=pad, **settings_) for pad in (0, 63))  # type: ignore[arg-type]
-    assert any(not torch.equal(a.input_ids, b.input_ids) for a, b in zip(zeros, others, strict=True))
-    for packed in zeros:
-        # Some attention kernels return nan for a query that may attend to nothing.
-        assert packed.attention_mask is None or packed.attention_mask.any(-1).all()
+    for packed in pack(prompts, responses, group=group, max_tokens=200):
+        assert all(block.mask.any(-1).all() for block in packed.blocks)
         assert hidden_states(packed).isfinite().all()
-    for a, b in zip(*(packed_results(x, len(prompts), tokens) for x in (zeros, others)), strict=True):
-        assert torch.equal(a, b)
 
 
 @settings(max_examples=100, deadline=None)
@@ -174,55 +186,44 @@ def test_every_response_token_is_packed_once_within_the_budget(
     for packed in batches:
         # Over the budget only where one rollout alone is.
         assert packed.input_ids.numel() <= max_tokens or packed.tails.numel() == 1
-        flat = packed.input_ids.flatten()
         for n, (sequence, token) in enumerate(zip(packed.sequence.tolist(), packed.token.tolist(), strict=True)):
             assert (sequence, token) not in seen
             seen[sequence, token] = int(packed.targets[n])
             before = ([*prompts[sequence], *responses[sequence]])[len(prompts[sequence]) + token - 1]
-            assert int(flat[packed.predictors[n]]) == before
+            assert int(packed.input_ids[packed.predictors[n]]) == before
     assert seen == {(b, t): token for b, response in enumerate(responses) for t, token in enumerate(response)}
     assert sorted(torch.cat([p.tail_sequence for p in batches]).tolist()) == list(range(len(prompts)))
 
 
-def test_a_group_shares_its_prompt_in_one_row_when_it_fits_and_in_several_when_it_does_not() -> None:
+def test_a_group_shares_its_prompt_when_it_fits_and_is_cut_into_few_even_parts_when_it_does_not() -> None:
     prompts, responses = [[1] * 10] * 4, [[2] * 5] * 4
     (whole,) = pack(prompts, responses, group=[0] * 4, max_tokens=30)
-    assert whole.input_ids.shape == (1, 30)  # 10 + 4 · 5
+    assert whole.input_ids.shape == (30,)  # 10 + 4 · 5
     halves = pack(prompts, responses, group=[0] * 4, max_tokens=29)
-    assert [p.input_ids.shape for p in halves] == [(1, 20), (1, 20)]  # 10 + 2 · 5 each
+    assert [p.input_ids.shape for p in halves] == [(20,), (20,)]  # 10 + 2 · 5 each
     (apart,) = pack(prompts, responses, group=[0] * 4, max_tokens=60, share_prompt=False)
-    assert apart.input_ids.shape == (4, 15)
-    assert apart.attention_mask is None
+    assert apart.input_ids.shape == (60,)
 
 
-def test_long_responses_get_rows_of_their_own() -> None:
-    # Two responses of 3000 behind a prompt of 10 would save 10 tokens and attend twice as far under a dense mask.
-    batches = pack([[1] * 10] * 2, [[2] * 3000] * 2, group=[0, 0], max_tokens=10_000)
-    assert [p.input_ids.shape for p in batches] == [(2, 3010)]
-    assert batches[0].attention_mask is None
-
-
-def test_a_large_group_becomes_the_cheapest_number_of_rows() -> None:
-    # Prompt 500, eight responses of 500, cost = length · (1 + length / 4096) a row (half the slope for one response):
-    # one row 4500 · 2.10 = 9444; two 2 · 2500 · 1.61 = 8052; three 2 · 2000 · 1.49 + 1500 · 1.37 = 8002; four 8197;
-    # eight 8977.
-    batches = pack([[1] * 500] * 8, [[2] * 500] * 8, group=[0] * 8, max_tokens=10_000)
-    assert [p.input_ids.shape for p in batches] == [(3, 2000)]
-    assert sorted(batches[0].tail_sequence.tolist()) == list(range(8))
-
-
-def test_rows_of_similar_length_share_a_microbatch() -> None:
+def test_parts_of_similar_length_share_a_microbatch() -> None:
     lengths = [40, 3, 39, 4, 38, 5]
     batches = pack([[1]] * 6, [[2] * (n - 1) for n in lengths], group=list(range(6)), max_tokens=120)
     assert [sorted(p.tail_sequence.tolist()) for p in batches] == [[0, 2, 4], [1, 3, 5]]
 
 
-def test_supervised_examples_are_groups_of_one() -> None:
+def test_supervised_examples_are_groups_of_one_and_do_not_see_each_other() -> None:
     (packed,) = pack([[1, 2], [3]], [[4, 5], [6]], group=[0, 1], max_tokens=64)
-    assert packed.attention_mask is None
-    assert packed.input_ids.tolist() == [[1, 2, 4, 5], [3, 6, 0, 0]]
-    assert packed.position_ids.tolist() == [[0, 1, 2, 3]] * 2
+    assert packed.input_ids.tolist() == [1, 2, 4, 5, 3, 6]
+    assert packed.position_ids.tolist() == [0, 1, 2, 3, 0, 1]
     assert packed.predictors.tolist() == [1, 2, 4]
+    assert attends(packed) == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 1, 1],
+    ]
 
 
 def test_nothing_packs_into_nothing() -> None:
@@ -251,8 +252,7 @@ def test_a_packed_batch_moves_whole() -> None:
     (packed,) = pack([[1, 2]] * 2, [[3], [4]], group=[0, 0], max_tokens=64)
     moved = packed.to("meta")
     assert {moved.input_ids.device.type, moved.tails.device.type} == {"meta"}
-    assert moved.attention_mask is not None and moved.attention_mask.is_meta
-    assert replace(packed, attention_mask=None).to("meta").attention_mask is None
+    assert all(block.mask.is_meta and block.keys.is_meta and block.queries.is_meta for block in moved.blocks)
 
 
 @settings(max_examples=200, deadline=None)
