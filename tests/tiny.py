@@ -78,14 +78,17 @@ def make_tiny_policy(path: Path, *, seed: int = 0, layers: int = 2, hidden: int 
     return path
 
 
-def make_tiny_prm(path: Path, *, style: str = "token_classification", seed: int = 0, steps: int = 0) -> Path:
+def make_tiny_prm(
+    path: Path, *, style: str = "token_classification", position: str = "step_end", seed: int = 0, steps: int = 0
+) -> Path:
     """Write a tiny process reward model with the tiny policy's tokenizer to `path`, and return it.
 
     Args:
         path: the folder.
         style: `token_classification` or `math_shepherd` (a random language model that calls itself one).
+        position: where a token classifier finds its labels: `step_end` or `separator`.
         seed: of the weights and of the training data.
-        steps: optimizer steps that teach a token classifier to call lines with an equals sign right; 30 are enough.
+        steps: optimizer steps that teach a token classifier to call lines with an equals sign right; 45 are enough.
     """
     config = tiny_config()
     with torch.random.fork_rng():
@@ -96,15 +99,16 @@ def make_tiny_prm(path: Path, *, style: str = "token_classification", seed: int 
         else:
             config.num_labels = 2
             model = LlamaForTokenClassification(config)
-            _train_prm(model, steps, seed)
-    model.config.r1ray_prm = {"style": style}
+            _train_prm(model, steps, seed, 1 if position == "separator" else 0)
+    model.config.r1ray_prm = {"style": style, "position": position}
     model.save_pretrained(path)
     make_tiny_tokenizer().save_pretrained(path)
     return path
 
 
-def _train_prm(model: PreTrainedModel, steps: int, seed: int) -> None:
-    """Lines of random characters, one in two with an equals sign; the newline that ends a line carries its label."""
+def _train_prm(model: PreTrainedModel, steps: int, seed: int, after: int) -> None:
+    """Lines of random characters, one in two with an equals sign; a line's label is on its last character, or `after`
+    1, on the newline."""
     rng, tokenizer = random.Random(seed), make_tiny_tokenizer()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(steps):
@@ -113,7 +117,9 @@ def _train_prm(model: PreTrainedModel, steps: int, seed: int) -> None:
             lines = ["".join(rng.choices("0123456789+-* abcdefgh=", k=11)) for _ in range(4)]
             lines = [line if rng.random() < 0.5 else line.replace("=", "x") for line in lines]
             rows.append(tokenizer("".join(line + "\n" for line in lines)).input_ids)
-            labels.append([label for line in lines for label in [-100] * len(line) + [int("=" in line)]])
+            labels.append([-100] * len(rows[-1]))
+            for line in range(len(lines)):
+                labels[-1][12 * line + 10 + after] = int("=" in lines[line])
         loss = model(torch.tensor(rows), labels=torch.tensor(labels)).loss
         optimizer.zero_grad()
         loss.backward()

@@ -1,8 +1,9 @@
 """What a process reward model reads: token ids, and the positions where it passes judgement on each step.
 
-token_classification   question step₁ ⏎ step₂ ⏎        label on each step's last separator token (TRL's PRMTrainer)
-math_shepherd          question step₁ ки step₂ ки      `+` against `-` as next token at each tag (arXiv 2312.08935)
-the policy's own ids   prompt_ids token_ids            label on the token that ends each step; nothing is encoded again
+token_classification, separator   question step₁ ⏎ step₂ ⏎    label on the ⏎ after each step (TRL's PRMTrainer)
+token_classification, step_end    question step₁ ⏎ step₂      label on the token that ends each step; a model with the
+                                                              policy's tokenizer reads the policy's own ids instead
+math_shepherd                     question step₁ ки step₂ ки  `+` against `-` as next token at each tag (2312.08935)
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ class ProcessRewardFormat:
     """How a process reward model was trained to read a solution."""
 
     style: Literal["token_classification", "math_shepherd"]
+    position: Literal["separator", "step_end"] = "separator"
+    """Where the label of a step was in training under `token_classification`: on the last token of the separator after
+    it, or on the last token of the step itself, whatever follows (`reasoning.steps.step_end_indices`)."""
     separator: str = "\n"
     """Follows each step under `token_classification`."""
     step_tag: str = "ки"
@@ -46,6 +50,8 @@ class ProcessRewardFormat:
             raise ModelError(
                 f"{CONFIG_KEY}.style is {values.get('style')!r}; expected token_classification or math_shepherd."
             )
+        if values.get("position", "separator") not in ("separator", "step_end"):
+            raise ModelError(f"{CONFIG_KEY}.position is {values['position']!r}; expected separator or step_end.")
         return cls(**{**values, "candidates": tuple(values.get("candidates", ("+", "-")))})
 
 
@@ -69,6 +75,7 @@ def classified_sequence(
     rollout: Rollout, steps: Sequence[ReasoningStep], layout: ProcessRewardFormat, tokenizer: PreTrainedTokenizerBase
 ) -> ScoredSequence:
     """Question and steps encoded piece by piece, each step with its separator, as TRL's PRMTrainer lays them out."""
+    after = layout.position == "separator"
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
@@ -78,8 +85,9 @@ def classified_sequence(
         ids = [tokenizer.bos_token_id, *ids]
     separator, positions = encode(layout.separator), []
     for step in steps:
-        ids += [*encode(step.text.strip()), *separator]
-        positions.append(len(ids) - 1)
+        ids += encode(step.text.strip())
+        positions.append(len(ids) - 1 + (len(separator) if after else 0))
+        ids += separator
     return ScoredSequence(ids=ids, positions=positions)
 
 

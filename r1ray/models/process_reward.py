@@ -30,8 +30,9 @@ class ProcessRewardModel:
     """A Hugging Face token-classification model (one or two classes; class 1 = right), or a language model that marks
     steps `+` or `-` as Math-Shepherd does.
 
-    Two ways of reading. A token classifier that shares the policy's tokenizer reads the ids as they were sampled and
-    judges the token that ends each step. Any other encodes the question and the steps' texts for itself.
+    Two ways of reading. A token classifier that was trained to judge the token that ends each step, and shares the
+    policy's tokenizer, reads the ids as they were sampled. Any other encodes the question and the steps' texts for
+    itself.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ProcessRewardModel:
         Args:
             path: where the model is.
             device: where it runs.
-            policy_tokenizer: the policy's; with the same vocabulary, sampled ids are read as they are.
+            policy_tokenizer: the policy's; with the same vocabulary, a `step_end` model reads sampled ids as they are.
             dtype: `float32` or `bfloat16`.
             tokens_per_batch: most tokens (padding included) in one forward pass.
 
@@ -94,7 +95,7 @@ class ProcessRewardModel:
             model.to(device),
             tokenizer,
             layout,
-            reads_sampled_ids=shared and layout.style == "token_classification",
+            reads_sampled_ids=shared and layout.style == "token_classification" and layout.position == "step_end",
             tokens_per_batch=tokens_per_batch,
         )
 

@@ -16,4 +16,4 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny process reward model that likes lines with an equals sign."""
-    return make_tiny_prm(tmp_path_factory.mktemp("job-models") / "prm", steps=30)
+    return make_tiny_prm(tmp_path_factory.mktemp("job-models") / "prm", steps=45)

@@ -16,7 +16,13 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A token classifier that calls lines with an equals sign right."""
-    return make_tiny_prm(tmp_path_factory.mktemp("tiny") / "prm", steps=30)
+    return make_tiny_prm(tmp_path_factory.mktemp("tiny") / "prm", steps=45)
+
+
+@pytest.fixture(scope="session")
+def trls_prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, judging the separator after a step as TRL's trainer teaches it."""
+    return make_tiny_prm(tmp_path_factory.mktemp("tiny") / "trl", position="separator", steps=45)
 
 
 @pytest.fixture(scope="session")

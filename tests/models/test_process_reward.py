@@ -23,9 +23,9 @@ def rollout_of(lines: list[str], question: str = "Mia has 3 eggs.") -> tuple[Rol
     text = "".join(line + "\n" for line in lines)
     steps, start = [], 0
     for line in lines:
-        end = start + len(line) + 1
-        steps.append(ReasoningStep(text=line, start=start, end=end - 1, last_token=end - 1))
-        start = end
+        end = start + len(line)
+        steps.append(ReasoningStep(text=line, start=start, end=end, last_token=end - 1))
+        start = end + 1
     ids = TOKENIZER(text).input_ids
     completion = Completion(token_ids=ids, logprobs=[0.0] * len(ids), finish_reason="stop", text=text)
     problem = Problem(id="p", question=question, answer="7")
@@ -54,23 +54,36 @@ def test_trained_model_tells_right_steps_from_wrong_ones(trained_prm: Path, shar
 def test_sampled_ids_are_read_as_they_are_at_each_steps_last_token(trained_prm: Path) -> None:
     prm = ProcessRewardModel.from_path(str(trained_prm), policy_tokenizer=TOKENIZER)
     rollout, steps = rollout_of(["3 + 4 = 7", "so it is 7"])
-    # "3 + 4 = 7\n" are tokens 0 to 9 and "so it is 7\n" 10 to 20: judged at 9 and 20 after the prompt.
-    assert [step.last_token for step in steps] == [9, 20]
+    # "3 + 4 = 7" are tokens 0 to 8 and "so it is 7" 10 to 19, newlines between: judged at 8 and 19 after the prompt.
+    assert [step.last_token for step in steps] == [8, 19]
     ids = torch.tensor([rollout.prompt_ids + rollout.completion.token_ids])
     logits = AutoModelForTokenClassification.from_pretrained(trained_prm)(ids).logits[0]
-    expected = logits.softmax(-1)[[len(rollout.prompt_ids) + 9, len(rollout.prompt_ids) + 20], 1]
+    expected = logits.softmax(-1)[[len(rollout.prompt_ids) + 8, len(rollout.prompt_ids) + 19], 1]
     [scores] = prm.score([rollout], [steps])
     assert scores == pytest.approx(expected.tolist(), abs=1e-5)
 
 
-def test_own_text_is_laid_out_as_trls_trainer_does(trained_prm: Path) -> None:
-    prm = ProcessRewardModel.from_path(str(trained_prm))
+def test_a_model_that_judges_separators_never_reads_sampled_ids(trls_prm: Path) -> None:
+    # A policy may write two newlines, or none after its last step: the token that it was trained on need not be there.
+    prm = ProcessRewardModel.from_path(str(trls_prm), policy_tokenizer=TOKENIZER)
+    assert not prm.reads_sampled_ids
+    rollout, steps = rollout_of(["3 + 4 = 7", "banana bread", "7 - 5 = 2"])
+    [[first, second, third]] = prm.score([rollout], [steps])
+    assert first > 0.8 and second < 0.2 and third > 0.8
+
+
+@pytest.mark.parametrize(("position", "at"), [("separator", [11, 16]), ("step_end", [10, 15])])
+def test_own_text_is_laid_out_as_trls_trainer_does(
+    trained_prm: Path, tmp_path: Path, position: str, at: list[int]
+) -> None:
+    layout = {"style": "token_classification", "position": position}
+    prm = ProcessRewardModel.from_path(str(edited(trained_prm, tmp_path / "prm", r1ray_prm=layout)))
     rollout, steps = rollout_of(["3 + 4 = 7", "so 7"], question="Q?")
     text = TOKENIZER("Q?3 + 4 = 7\nso 7\n").input_ids  # bos, question, then each step and its separator
     logits = AutoModelForTokenClassification.from_pretrained(trained_prm)(
         torch.tensor([[TOKENIZER.bos_token_id, *text]])
     ).logits[0]
-    expected = logits.softmax(-1)[[1 + 11, 1 + 16], 1]  # the newlines are characters 11 and 16
+    expected = logits.softmax(-1)[[1 + index for index in at], 1]  # the newlines are characters 11 and 16
     [scores] = prm.score([rollout], [steps])
     assert scores == pytest.approx(expected.tolist(), abs=1e-5)
 
@@ -151,6 +164,7 @@ def test_ordinary_language_model_is_not_taken_for_a_reward_model(tmp_path: Path)
     ("layout", "message"),
     [
         ({"style": "outcome"}, "style is 'outcome'"),
+        ({"style": "token_classification", "position": "end"}, "position is 'end'; expected separator or step_end"),
         ({"style": "math_shepherd", "tag": "x"}, "r1ray_prm has tag"),
         ({"style": "math_shepherd", "candidates": ["good", "bad"]}, "one token each"),
     ],

@@ -25,7 +25,7 @@ TEXT = "1. 9 + 7 = 16\n2. so it is\nAnswer: 16"
 def prms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """Two process reward models of one kind with other weights."""
     folder = tmp_path_factory.mktemp("prms")
-    yield make_tiny_prm(folder / "a", seed=0, steps=30), make_tiny_prm(folder / "b", seed=1)
+    yield make_tiny_prm(folder / "a", seed=0, steps=45), make_tiny_prm(folder / "b", seed=1)
 
 
 def job(policy: Path, **reward: object) -> PPOJobConfig:

@@ -47,7 +47,7 @@ def grader() -> Iterator[Grader]:
 @pytest.fixture(scope="module")
 def prm_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A token classifier that has learnt to call lines with an equals sign right."""
-    return make_tiny_prm(tmp_path_factory.mktemp("prm") / "prm", steps=30)
+    return make_tiny_prm(tmp_path_factory.mktemp("prm") / "prm", steps=45)
 
 
 def worker(
