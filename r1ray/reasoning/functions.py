@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,10 @@ from typing import Any
 from r1ray.errors import ConfigError
 
 
+TAKEN = frozenset({"total", "correct", "return", "outcome", "step", "format", "length", "process"})
+"""Names that rewards of our own have in the log."""
+
+
 @dataclass(frozen=True, slots=True)
 class UserFunction:
     """A loaded function, its name for the log, and its weight."""
@@ -20,6 +24,24 @@ class UserFunction:
     name: str
     call: Callable[..., Any]
     weight: float = 1.0
+
+
+def load_functions(specs: Sequence[str]) -> list[UserFunction]:
+    """Import each of `specs`.
+
+    Raises:
+        ConfigError: one does not load, or its name would stand for two things in the log.
+    """
+    functions: list[UserFunction] = []
+    for spec in specs:
+        function = load_function(spec)
+        if function.name in TAKEN or function.name in [other.name for other in functions]:
+            raise ConfigError(
+                f"The reward function of {spec!r} would be logged as `reward/{function.name}`, which is taken. Give it "
+                "another name."
+            )
+        functions.append(function)
+    return functions
 
 
 def load_function(spec: str) -> UserFunction:

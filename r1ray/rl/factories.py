@@ -8,7 +8,7 @@ from r1ray.config.jobs import PPOJobConfig
 from r1ray.generation.factory import make_engine
 from r1ray.models.loading import decoder, load_tokenizer
 from r1ray.models.process_reward import ProcessRewardModel
-from r1ray.reasoning.functions import load_function
+from r1ray.reasoning.functions import load_functions
 from r1ray.reasoning.grading import Grader
 from r1ray.rl.reward import RewardWorker
 from r1ray.rl.rollout import RolloutWorker
@@ -36,5 +36,5 @@ def make_reward_worker(config: PPOJobConfig, threads: int) -> RewardWorker:
         Grader(seconds=config.reward.grader_seconds, batch_seconds=config.reward.batch_seconds),
         max_new_tokens=config.sampling.max_new_tokens,
         process=process,
-        functions=[load_function(entry) for entry in config.reward.functions],
+        functions=load_functions(config.reward.functions),
     )

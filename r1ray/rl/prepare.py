@@ -10,7 +10,7 @@ from r1ray.data.pipeline import load_problems
 from r1ray.data.problem_set import ProblemSet, PromptLength
 from r1ray.errors import CheckpointError
 from r1ray.models.loading import load_tokenizer, resolve_model
-from r1ray.reasoning.functions import load_function
+from r1ray.reasoning.functions import load_functions
 from r1ray.reasoning.prompts import prompt_ids
 from r1ray.runs import Run
 from r1ray.types import Problem
@@ -23,14 +23,13 @@ def settle(config: PPOJobConfig, run: Run) -> PPOJobConfig:
     """Check and record what the job starts from; returns the configuration with absolute paths.
 
     Raises:
-        ConfigError: a reward function cannot be loaded.
+        ConfigError: a reward function cannot be loaded, or its name is taken.
         ModelError: there is no model at a path.
         CheckpointError: the run is resumed, and a model that it started from has changed.
     """
     config = absolute_paths(config)
     run.save_config(config)
-    for entry in config.reward.functions:
-        load_function(entry)
+    load_functions(config.reward.functions)
     record_origin(config, run)
     return config
 

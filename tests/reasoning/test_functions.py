@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.errors import ConfigError
-from r1ray.reasoning.functions import load_function
+from r1ray.reasoning.functions import load_function, load_functions
 
 
 @pytest.fixture
@@ -62,3 +62,17 @@ def test_a_file_that_does_not_load_says_what_went_wrong_each_time(tmp_path: Path
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"broken\.py does not load: RuntimeError: no GPU"):
             load_function(f"{tmp_path}/broken.py:score")
+
+
+@pytest.mark.parametrize("names", [["total"], ["step"], ["mine", "mine"]])
+def test_a_name_that_the_log_has_already_is_refused(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "rewards.py").write_text("".join(f"def {name}(rollout):\n    return 0.0\n" for name in names))
+    with pytest.raises(ConfigError, match=f"`reward/{names[-1]}`, which is taken"):
+        load_functions([f"{tmp_path}/rewards.py:{name}" for name in names])
+
+
+def test_functions_come_in_the_order_they_were_named() -> None:
+    assert [(f.name, f.weight) for f in load_functions(["math:sqrt@2", "math:floor"])] == [
+        ("sqrt", 2.0),
+        ("floor", 1.0),
+    ]
