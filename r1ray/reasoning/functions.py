@@ -12,7 +12,6 @@ from typing import Any
 
 from r1ray.errors import ConfigError
 
-
 TAKEN = frozenset({"total", "correct", "return", "outcome", "step", "format", "length", "process"})
 """Names that rewards of our own have in the log."""
 
