@@ -1,0 +1,1 @@
+"""Repairs, quality rules and language: whether a row is worth keeping."""

@@ -1,0 +1,1 @@
+"""Duplicates: exact by normalised text, near by MinHash and the true Jaccard similarity."""
