@@ -28,14 +28,6 @@ QUIET_LOCAL = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # this machine is not preempted, and the watcher complains on stderr
 }
 
-LOCAL_MEMORY = {
-    # Every update allocates and frees the same gigabytes of activations. By default glibc gives them back to the kernel
-    # each time and gets them again page by page: a sixth of an update on two cores. So: keep them, in large pages.
-    "MALLOC_ARENA_MAX": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
-    ":glibc.malloc.trim_threshold=1099511627776:glibc.malloc.top_pad=268435456",
-}
-
 AUTH_HELP = (
     "If it asks for a token, this process did not show the right one. On the machine that started the cluster: `ray "
     "get-auth-token --generate` once; then `export RAY_AUTH_MODE=token` before `ray start`, `ray job submit` and "
@@ -142,7 +134,6 @@ def _start(options: dict[str, Any], dashboard: bool, quiet: bool) -> Any:
     """Start a local Ray."""
     import ray
 
-    _set_defaults(LOCAL_MEMORY)
     if quiet:
         _set_defaults(QUIET_LOCAL)
     folder = Path.home() / ".ray"

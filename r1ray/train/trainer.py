@@ -118,8 +118,18 @@ def own_error(failures: Mapping[int, BaseException]) -> R1RayError:
 
 
 def _worker_environment() -> dict[str, str]:
-    # glibc gives each thread an arena of its own; freed tensors of one are no use to another, and memory climbs.
-    return {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2")}
+    """Settings of glibc's allocator, where the user has none.
+
+    Every update allocates and frees the same gigabytes of activations. By default each thread has an arena of its own,
+    whose freed tensors are no use to another's, and what is free goes back to the kernel, to be had again page by page:
+    a sixth of an update on two cores. So: one arena, that keeps what it has, in large pages.
+    """
+    wanted = {
+        "MALLOC_ARENA_MAX": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
+        ":glibc.malloc.trim_threshold=1099511627776:glibc.malloc.top_pad=268435456",
+    }
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
 def _quiet() -> dict[str, Any]:
