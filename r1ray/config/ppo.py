@@ -36,7 +36,7 @@ class PPOConfig:
 
     algorithm: str = "ppo"
     """`ppo` (critic, GAE), `grpo`, `grpo_process` (DeepSeekMath's process supervision), `rloo` or `reinforce_pp`."""
-    steps: int = 12
+    steps: int = 18
     """PPO steps: generate, score, update, publish; 0 = the cold start alone."""
     prompts_per_step: int = 16
     """Problems per step."""
