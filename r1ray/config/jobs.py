@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
@@ -51,3 +52,15 @@ class EvaluateJobConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusJobConfig:
+    """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
