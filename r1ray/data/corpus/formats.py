@@ -1,7 +1,7 @@
 """Every format of input as rows of fields: lines, parquet, JSON arrays, CSV, HTML pages and WARC archives."""
 
+import codecs
 import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -88,7 +88,8 @@ def page_text(content: bytes) -> str:
 
 def _read_csv(path: str, stream: IO[bytes], limit: int) -> Iterator[RawRow]:
     csv.field_size_limit(limit)
-    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    text = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
+    reader = csv.reader(text)
     names = next(reader, [])
     while True:
         try:

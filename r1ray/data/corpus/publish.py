@@ -13,7 +13,7 @@ from r1ray.data.corpus import duplicates, read, shards
 from r1ray.data.corpus.figures import Figures
 from r1ray.data.corpus.plan import CorpusPlan, content_settings
 from r1ray.data.verdict import Funnel
-from r1ray.data.versions import MANIFEST, SHARDS, VERSIONS, beside
+from r1ray.data.versions import MANIFEST, SHARDS, VERSIONS, beside, locate, read_manifest
 from r1ray.errors import DataError
 from r1ray.runs.files import hash_file, write_json
 
@@ -97,10 +97,16 @@ def is_published(plan: CorpusPlan) -> dict[str, Any] | None:
         return None
     if manifest.get("plan") != plan.fingerprint():
         return None
-    files = {entry["name"]: entry["sha256"] for entry in manifest["shards"]}
-    folder = plan.output / SHARDS
-    intact = all((folder / name).is_file() and hash_file(folder / name) == sha256 for name, sha256 in files.items())
-    return manifest if intact else None
+    return None if damaged_shards(plan.output) else manifest
+
+
+def damaged_shards(corpus: str | Path) -> list[str]:
+    """Names of the shards that are missing, or not what the manifest says."""
+    folder = Path(locate(str(corpus))) / SHARDS
+    files = {entry["name"]: entry["sha256"] for entry in read_manifest(corpus)["shards"]}
+    return [
+        name for name, sha256 in files.items() if not (folder / name).is_file() or hash_file(folder / name) != sha256
+    ]
 
 
 def current_version(output: Path) -> str:
