@@ -8,7 +8,7 @@ from r1ray.data.augment.linear import Linear
 from r1ray.data.augment.numbers import Number, write_number
 from r1ray.data.augment.program import Program, evaluate
 from r1ray.data.augment.variant import Edit, Inapplicable, Row
-from r1ray.data.augment.worked import Worked, fields_of, worked_of
+from r1ray.data.augment.worked import Worked, fields_of_other, worked_of
 
 _TRIED = 50
 """Numbers for which the finished claim is computed, one by one."""
@@ -36,12 +36,9 @@ def counterexample(row: Row, stream: Random) -> Edit:
     verdict = "true" if true else "false"
     solution = _argument(answer, least, bound, claimed)
     changed = Worked(question=question, solution=solution, answer=verdict)
-    fields = fields_of(row, changed)
-    if "solution" in fields:
-        fields["solution"] += f"\nAnswer: {verdict}"
     holds = all(_run(program, number, least + more) >= claimed for more in range(_TRIED))
     return Edit(
-        fields=fields,
+        fields=fields_of_other(row, changed),
         check="verified" if holds == true else "rejected",
         reason=f"executed for {_TRIED} numbers" if holds == true else "the claim is not what the program gives",
     )

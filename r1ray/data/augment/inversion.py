@@ -8,7 +8,7 @@ from r1ray.data.augment.numbers import Number, find_numbers, write_number
 from r1ray.data.augment.program import Program, evaluate, execute, read_program
 from r1ray.data.augment.substitute import wrong_with
 from r1ray.data.augment.variant import Edit, Inapplicable, Row
-from r1ray.data.augment.worked import Worked, fields_of, worked_of
+from r1ray.data.augment.worked import Worked, fields_of_other, worked_of
 
 UNKNOWN = "x"
 
@@ -24,9 +24,7 @@ def inversion(row: Row, stream: Random) -> Edit:
         answer=number.text.replace(",", ""),
     )
     reason = wrong_with(changed) or _put_back(program, number, changed)
-    fields = fields_of(row, changed)
-    if "solution" in fields:
-        fields["solution"] += f"\nAnswer: {changed.answer}"
+    fields = fields_of_other(row, changed)
     return Edit(fields=fields, check="rejected" if reason else "verified", reason=reason or "solved and put back")
 
 

@@ -52,7 +52,9 @@ class HuggingFaceFillMask:
         start = max(0, place - limit)
         with torch.inference_mode():
             logits = self._model(input_ids=ids[None, start : place + limit]).logits[0, place - start]
-        return [str(tokenizer.decode([token])).strip() for token in logits.topk(count).indices.tolist()]
+        return [
+            str(tokenizer.decode([token])).strip() for token in logits.topk(min(count, len(logits))).indices.tolist()
+        ]
 
 
 def masked(model: FillMask) -> Operator:

@@ -45,6 +45,14 @@ def fields_of(row: Row, worked: Worked) -> dict[str, Any]:
     return {"question": worked.question, "solution": worked.solution, "answer": worked.answer}
 
 
+def fields_of_other(row: Row, worked: Worked) -> dict[str, Any]:
+    """The same for a problem of another kind than the row's: its solution gets an answer line, its level is unknown."""
+    fields = fields_of(row, worked)
+    if "solution" in fields:
+        fields["solution"] += f"\nAnswer: {worked.answer}"
+    return {**fields, "level": 0} if "level" in row else fields
+
+
 def steps_of(worked: Worked) -> list[str]:
     """The steps of the solution, one a line, with annotations and without numbers in front; no answer line."""
     lines = (_BULLET.sub("", line).strip() for line in worked.solution.splitlines())
