@@ -65,7 +65,7 @@ def test_composition_applies_in_order_and_is_as_sure_as_its_weakest_part() -> No
     rows = generated_rows("chain:2", "story:2", count=40)
     names = ("parameters", "typos")
     variants = Augmenter(AugmentConfig(operators=names, probability=1.0, compose=True)).variants(rows)
-    assert len(variants) == len(rows)
+    assert len({variant.parent for variant in variants}) == len(variants) <= len(rows)
     single = {
         variant.parent: variant
         for variant in Augmenter(AugmentConfig(operators=("parameters",), probability=1.0)).variants(rows)
