@@ -90,6 +90,11 @@ def read_rows(path: str) -> Iterator[RawRow]:
         yield RawRow(file=path, line=0, fields={}, reason="unreadable file", detail=f"{type(error).__name__}: {error}")
 
 
+def filesystem_of(path: str) -> tuple[Any, str]:
+    """The fsspec file system that a path or URI belongs to, and the path inside it."""
+    return _filesystem(path)
+
+
 def _find(filesystem: Any, inner: str) -> list[str]:
     if filesystem.isdir(inner):
         return [name for name in filesystem.ls(inner, detail=False) if name.endswith(LINE_SUFFIXES + PARQUET_SUFFIXES)]
