@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from r1ray.config.augment import AugmentConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
@@ -11,6 +12,7 @@ from r1ray.config.problems import ColdStartConfig, ProblemsConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.shards import ShardsConfig
 from r1ray.errors import ConfigError
 
 
@@ -64,3 +66,5 @@ class CorpusJobConfig:
     dedup: DedupConfig = field(default_factory=DedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)

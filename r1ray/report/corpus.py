@@ -9,7 +9,8 @@ _TABLES = {
     "domain": "Domains",
     "language": "Languages",
     "family": "Families and files",
-    "operator": "Operators of variants",
+    "operator": "Operators (– = originals)",
+    "attempts": "Attempts at variants",
     "masked": "Private values masked",
 }
 _MOST = 12

@@ -13,7 +13,7 @@ import numpy as np
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.config.serialise import to_dict
 from r1ray.data.clean.repair import decoder_name
-from r1ray.data.corpus import duplicates, read, shards
+from r1ray.data.corpus import duplicates, read, shards, tokens
 from r1ray.data.corpus.pieces import Pieces
 from r1ray.data.corpus.units import Inputs
 from r1ray.data.dedup.shingles import Ints, offsets_of
