@@ -1,7 +1,7 @@
 """Every format of input as rows of fields: lines, parquet, JSON arrays, CSV, HTML pages and WARC archives."""
 
-import codecs
 import csv
+import io
 import json
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -88,9 +88,15 @@ def page_text(content: bytes) -> str:
 
 def _read_csv(path: str, stream: IO[bytes], limit: int) -> Iterator[RawRow]:
     csv.field_size_limit(limit)
-    text = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
-    reader = csv.reader(text)
-    names = next(reader, [])
+    text = io.TextIOWrapper(cast(Any, stream), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _csv_rows(path, csv.reader(text))
+    finally:
+        text.detach()
+
+
+def _csv_rows(path: str, reader: Any) -> Iterator[RawRow]:
+    names: list[str] = next(reader, [])
     while True:
         try:
             values = next(reader, None)

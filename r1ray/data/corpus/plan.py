@@ -101,6 +101,8 @@ class CorpusPlan:
             lambda unit: shards.split_unit(pieces, unit, int(bases[unit]), (exact, groups), count, config),
         )
         yield Stage(shards.SHARDS, count, lambda shard: shards.write_shard(pieces, shard, len(units), count, config))
+        if config.corpus.tokenizer:
+            yield Stage(tokens.TOKENS, count, lambda shard: tokens.tokenise_shard(pieces, shard, config))
 
     def dropped(self, exact: int, groups: int) -> dict[str, int]:
         """Rows that deduplication took out, by reason."""

@@ -36,7 +36,7 @@ def collect_tokens(pieces: Pieces, shards: int, folder: Path, config: CorpusJobC
                 (folder / path.name).write_bytes(path.read_bytes())
         parts.append(_part(pieces.result(TOKENS, shard)))
     manifest = finish_shards(folder, parts, load_tokenizer(config.corpus.tokenizer), config.shards)
-    return {"content_hash": manifest.content_hash, "skipped": manifest.skipped, **manifest.counts()}
+    return {"content_hash": manifest.content_hash, "skipped": manifest.skipped, **manifest.counts}
 
 
 @functools.lru_cache(maxsize=1)
