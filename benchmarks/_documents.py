@@ -4,37 +4,10 @@ import json
 import random
 from pathlib import Path
 
-_STOP = tuple(
-    [
-        "the",
-        "of",
-        "and",
-        "to",
-        "in",
-        "a",
-        "is",
-        "that",
-        "for",
-        "it",
-        "with",
-        "as",
-        "was",
-        "on",
-        "are",
-        "be",
-        "by",
-        "this",
-        "at",
-        "from",
-        "have",
-        "has",
-        "not",
-        "or",
-        "an",
-        "which",
-        "will",
-    ]
+_FUNCTION_WORDS = (
+    "the of and to in a is that for it with as was on are be by this at from have has not or an which will"
 )
+_STOP = _FUNCTION_WORDS.split()
 _LETTERS = "etaoinshrdlucmfw"
 
 
