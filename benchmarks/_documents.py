@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 _FUNCTION_WORDS = (
-    "the of and to in a is that for it with as was on are be by this at from have has not or an which will"
+    "the of and to in a is that for it with as was on are be by this at from have has not or an which"
 )
 _STOP = _FUNCTION_WORDS.split()
 _LETTERS = "etaoinshrdlucmfw"
