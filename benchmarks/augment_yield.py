@@ -173,7 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tables", default="", help="TAT-QA's JSON")
     parser.add_argument("--wordnet", default="/usr/share/wordnet")
     parser.add_argument("--masked-model", default="")
-    parser.add_argument("--steps", type=int, default=2000, help="of the masked model that is trained otherwise")
+    parser.add_argument("--steps", type=int, default=600, help="of the masked model that is trained otherwise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", default="", help="page whose part between the marks is replaced")
     return parser.parse_args()

@@ -44,8 +44,8 @@ class AugmentConfig:
     wordnet: str = "/usr/share/wordnet"
     """Folder of WordNet's files, for `synonyms` (Debian: wordnet-base)."""
     translator: str = "apertium:eng-spa,spa-eng"
-    """For `back_translation`: `apertium:there,back` (directions), `transformers:there,back` (models) or `chat:url,model`
-    (an OpenAI-compatible endpoint; its key is read from the variable OPENAI_API_KEY)."""
+    """For `back_translation`: `apertium:there,back` (directions), `transformers:there,back` (models), or
+    `chat:url,model` (an OpenAI-compatible endpoint; its key is read from the variable OPENAI_API_KEY)."""
     masked_model: str = ""
     """Path or id of a masked language model, for `masked`."""
 
