@@ -44,7 +44,8 @@ class AugmentConfig:
     wordnet: str = "/usr/share/wordnet"
     """Folder of WordNet's files, for `synonyms` (Debian: wordnet-base)."""
     translator: str = "apertium:eng-spa,spa-eng"
-    """For `back_translation`: `apertium:` or `transformers:`, then the way there and the way back."""
+    """For `back_translation`: `apertium:there,back` (directions), `transformers:there,back` (models), or
+    `chat:url,model` (an OpenAI-compatible endpoint; its key is read from the variable OPENAI_API_KEY)."""
     masked_model: str = ""
     """Path or id of a masked language model, for `masked`."""
 
@@ -53,9 +54,9 @@ class AugmentConfig:
         require_range("augment.probability", self.probability, 0, 1)
         require_range("augment.copies", self.copies, 1)
         require_choice("augment.keep", self.keep, ("all", "verified"))
-        kind, _, directions = self.translator.partition(":")
-        require_choice("augment.translator", kind, ("apertium", "transformers"))
-        require(directions.count(",") == 1, "augment.translator", self.translator, "`kind:there,back`")
+        kind, _, parts = self.translator.partition(":")
+        require_choice("augment.translator", kind, ("apertium", "transformers", "chat"))
+        require(parts.count(",") == 1, "augment.translator", self.translator, "`kind:there,back` or `chat:url,model`")
         if "masked" in self.probabilities() and not self.masked_model:
             raise ConfigError("augment.operators names `masked`; set augment.masked_model to a masked language model.")
 

@@ -27,6 +27,7 @@ _TAG = re.compile(r"<<(?P<expression>[^<>=]+)=(?P<result>[^<>=]+)>>")
 _PLAIN = re.compile(
     r"(?P<expression>[(\s$]*[0-9.][0-9.,%$()+\-*/x×÷− \t]*[0-9)%])[ \t]*=[ \t]*(?P<result>[-−]?\$?[0-9.,]*[0-9])"
 )
+_UNITS = re.compile(r"(?<=[0-9)])(?:[ ](?!x\b)[A-Za-z]+){1,3}(?=[ ]*[-+*/x×÷=])")
 _BULLET = re.compile(r"^[ \t]*[0-9]+[.)](?=\s)", re.MULTILINE)
 _SAME_LENGTH = str.maketrans({"x": "*", "×": "*", "÷": "/", "−": "-", "$": " ", "\t": " ", "\n": " "})
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
@@ -154,7 +155,10 @@ def evaluate(equation: Equation, value_of: Callable[[Fraction], Fraction | Value
 def equations_of(solution: str) -> list[Equation]:
     """Every equation of a solution or a step: those of the annotations where there are any, else those in prose."""
     text = _BULLET.sub(lambda bullet: " " * len(bullet[0]), solution)
-    pattern = _TAG if "<<" in solution else _PLAIN
+    pattern = _TAG
+    if "<<" not in solution:
+        pattern = _PLAIN
+        text = _UNITS.sub(lambda units: " " * len(units[0]), text)  # `15 years + 7 years`
     found = (read_equation(match["expression"], match["result"]) for match in pattern.finditer(text))
     return [equation for equation in found if equation is not None]
 

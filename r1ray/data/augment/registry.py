@@ -1,5 +1,6 @@
 """Operators by name. One that reads files, or holds a model, is made when it is first asked for."""
 
+import os
 from collections.abc import Callable, Sequence
 
 from r1ray.config.augment import AugmentConfig
@@ -63,7 +64,14 @@ def make_operator(name: str, config: AugmentConfig, pool: Sequence[Row] = ()) ->
 
 
 def make_translator(spec: str) -> Translator:
-    """From `apertium:eng-spa,spa-eng` or `transformers:path/there,path/back`."""
-    kind, _, directions = spec.partition(":")
-    there, _, back = directions.partition(",")
-    return Apertium(there, back) if kind == "apertium" else Seq2SeqTranslator(there, back)
+    """From `apertium:eng-spa,spa-eng`, `transformers:path/there,path/back` or `chat:http://localhost:8000/v1,model`."""
+    kind, _, parts = spec.partition(":")
+    there, _, back = parts.partition(",")
+    if kind == "apertium":
+        return Apertium(there, back)
+    if kind == "transformers":
+        return Seq2SeqTranslator(there, back)
+    from r1ray.data.synthesize.endpoint import ChatTranslator, OpenAIEndpoint  # it stands above this package
+
+    key = os.environ.get("OPENAI_API_KEY", "")
+    return ChatTranslator(OpenAIEndpoint(base_url=there, model=back, api_key=key, temperature=0.0))

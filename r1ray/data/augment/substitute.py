@@ -18,7 +18,7 @@ from r1ray.reasoning.arithmetic import find_statements
 
 Draw = Callable[[Number, Random], Fraction]
 """Another value for a number of the question."""
-_DRAWS = 60
+_DRAWS = 200
 
 
 def vary(row: Row, stream: Random, draw: Draw) -> Edit:

@@ -1,6 +1,6 @@
 """Translators for back-translation: Debian's apertium, or any sequence-to-sequence model of transformers.
 
-A served model translates as well: `synthesize.endpoint.ChatTranslator`.
+A served model translates as well: `data.synthesize.endpoint.ChatTranslator`.
 """
 
 import shutil

@@ -164,6 +164,21 @@ def test_a_program_is_read_from_prose_as_from_annotations() -> None:
     assert [given.value for given in of_tags.givens] == [Fraction(48), Fraction("3.5")]
 
 
+def test_units_between_the_numbers_of_prose_are_looked_through() -> None:
+    row = {
+        "id": "age",
+        "question": "Ann is 15 years old and Bob is 9 years older. What is three times Bob's age?",
+        "solution": "Bob is 15 years + 9 years = 24 years old.\nThree times that is 24 years x 3 = 72 years.",
+        "answer": "72",
+    }
+    variants = _verified(parameters, [row], seeds=20)
+    assert len(variants) > 10
+    for _, edit in variants:
+        ann, more = map(int, re.findall(r"\d+", str(edit.fields["question"])))
+        assert int(edit.fields["answer"]) == 3 * (ann + more)
+        assert f"{ann} years + {more} years = {ann + more} years old" in edit.fields["solution"]
+
+
 @pytest.mark.parametrize("expression", ["__import__('os')", "2**9", "9 if 1 else 2", "(1).real + 1"])
 def test_nothing_but_the_four_operations_is_read(expression: str) -> None:
     with pytest.raises(Inapplicable):

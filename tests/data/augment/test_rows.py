@@ -18,6 +18,7 @@ from r1ray.data.dedup.rows import deduplicate
 from r1ray.data.step_datasets import parse_steps
 from r1ray.errors import ConfigError
 from tests.data.augment.rows import BAKER, generated_rows
+from tests.data.synthesize.teachers import served
 
 TEXT_FREE = ("parameters", "numeric", "inversion", "counterexample", "typos", "swap", "drop_step", "shuffle_steps")
 
@@ -162,6 +163,15 @@ def test_the_registry_has_every_operator_that_the_configuration_names(tmp_path: 
         if name not in ("synonyms", "back_translation", "masked"):
             assert callable(make_operator(name, AugmentConfig()))
     assert len(OPERATORS) >= 12
+
+
+def test_a_served_model_translates_back_and_forth() -> None:
+    reply = {"choices": [{"message": {"content": BAKER["question"].replace("sells", "vends")}}]}
+    with served(reply=reply) as (url, requests):
+        config = AugmentConfig(operators=("back_translation@1",), translator=f"chat:{url},m")
+        (variant,) = augment_rows([BAKER], config)
+    assert "vends 48 rolls" in variant["question"] and len(requests) == 2
+    assert {request["temperature"] for request in requests} == {0.0}
 
 
 @pytest.mark.parametrize(

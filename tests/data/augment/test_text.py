@@ -8,18 +8,24 @@ from random import Random
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from r1ray.data.augment.back_translation import back_translation
 from r1ray.data.augment.masked import HuggingFaceFillMask, masked
 from r1ray.data.augment.noise import deletion, insertion, swap
 from r1ray.data.augment.numbers import find_numbers, same_numbers
 from r1ray.data.augment.synonyms import synonyms
-from r1ray.data.augment.translate import Apertium
+from r1ray.data.augment.translate import Apertium, Seq2SeqTranslator
 from r1ray.data.augment.typos import typos
 from r1ray.data.augment.variant import Edit, Row, attempt
 from r1ray.data.augment.wordnet import WordNet
-from r1ray.errors import DataError
+from r1ray.errors import DataError, ModelError
 from tests.data.augment.rows import BAKER, generated_rows
 
 ROW: Row = {
@@ -161,6 +167,28 @@ def test_apertium_is_asked_once_a_direction_and_a_text_a_paragraph(
     assert (tmp_path / "apertium.log").read_text().split() == ["eng-spa", "spa-eng"]
     with pytest.raises(DataError, match="no direction 'eng-fra'"):
         Apertium("eng-fra", "spa-eng")
+
+
+def test_translation_models_of_transformers_translate_there_and_back(tmp_path: Path) -> None:
+    words = ["<pad>", "</s>", "<unk>", "cakes", "and", "tartas"]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(tmp_path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = T5Config(
+            vocab_size=len(words), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0
+        )
+        T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    translator = Seq2SeqTranslator(str(tmp_path), str(tmp_path), max_new_tokens=4)
+    texts = ["cakes and cakes", "cakes"]
+    for translate in (translator.there, translator.back):
+        assert translate(texts) == [translate([text])[0] for text in texts], "whatever else is in the batch"
+        assert all(set(text.split()) <= set(words) for text in translate(texts))
+    with pytest.raises(ModelError, match="two folders or ids"):
+        Seq2SeqTranslator(str(tmp_path / "nowhere"), str(tmp_path))
 
 
 def test_a_masked_model_fills_gaps_and_leaves_numbers_alone(tmp_path: Path) -> None:
