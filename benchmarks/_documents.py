@@ -4,9 +4,7 @@ import json
 import random
 from pathlib import Path
 
-_FUNCTION_WORDS = (
-    "the of and to in a is that for it with as was on are be by this at from have has not or an which"
-)
+_FUNCTION_WORDS = "the of and to in a is that for it with as was on are be by this at from have has not or an which"
 _STOP = _FUNCTION_WORDS.split()
 _LETTERS = "etaoinshrdlucmfw"
 

@@ -33,6 +33,8 @@ class NoiseConfig:
 class DomainConfig:
     """What a row is about: medicine, finance, law, mathematics, code, or anything else."""
 
+    enabled: bool = True
+    """Off = no domain is noted."""
     keep: tuple[str, ...] = ()
     """Domains that are kept; empty = all, and the domain is only noted."""
     model: str = ""

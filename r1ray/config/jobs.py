@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from r1ray.config.augment import AugmentConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
@@ -63,6 +64,8 @@ class CorpusJobConfig:
     run: RunConfig = field(default_factory=RunConfig)
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    domain: DomainConfig = field(default_factory=DomainConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)

@@ -58,7 +58,7 @@ def test_workers_that_are_killed_change_nothing(tmp_path: Path, ray_session: Non
 
 def start(folder: Path, source: Path) -> "subprocess.Popen[str]":
     arguments = ["--corpus.input", str(source), "--corpus.output", str(folder / "mix"), "--corpus.unit-mib", "0.01",
-                 "--run.storage", str(folder / "runs")]  # fmt: skip
+                 "--run.storage", str(folder / "runs"), "--noise.no-enabled", "--domain.no-enabled"]  # fmt: skip
     environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, str(ROOT / "jobs/corpus.py"), *arguments], env=environment, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder)  # fmt: skip

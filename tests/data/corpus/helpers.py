@@ -4,17 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from r1ray.config.classify import DomainConfig, NoiseConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.data.corpus.job import build_corpus, in_process
 from r1ray.data.generators.generate import generate
 
+GROUPS = ("clean", "noise", "domain", "dedup", "decontaminate")
+
 
 def job(folder: Path, *inputs: str | Path, **corpus: Any) -> CorpusJobConfig:
-    """A job over these inputs whose output is `folder/mix`."""
-    groups = {name: corpus.pop(name) for name in ("clean", "dedup", "decontaminate") if name in corpus}
+    """A job over these inputs whose output is `folder/mix`; classifiers are off unless they are given."""
+    groups = {name: corpus.pop(name) for name in GROUPS if name in corpus}
     settings = CorpusConfig(output=str(folder / "mix"), input=tuple(map(str, inputs)), **corpus)
-    return CorpusJobConfig(corpus=settings, **groups)
+    classifiers = {"noise": NoiseConfig(enabled=False), "domain": DomainConfig(enabled=False)}
+    return CorpusJobConfig(corpus=settings, **(classifiers | groups))
 
 
 def make(config: CorpusJobConfig) -> dict[str, Any]:
