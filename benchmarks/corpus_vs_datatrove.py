@@ -4,7 +4,7 @@
 
 datatrove lives in an environment of its own (`pip install 'datatrove[processing,io]'`). Both are timed from the start
 of a fresh process to its end, taking turns. What differs: the corpus job verifies each pair of near duplicates by its
-true Jaccard similarity, identifies languages and writes parquet with a manifest; datatrove does not. The last line is
+true Jaccard similarity, identifies languages and writes parquet with a manifest; datatrove does not. Neither classifies. The last line is
 one JSON object; its value is the median ratio.
 """
 
@@ -69,7 +69,7 @@ def _corpus(args: argparse.Namespace, folder: Path, output: Path) -> dict[str, A
         sys.executable, str(ROOT / "jobs/corpus.py"),
         "--corpus.input", str(folder / "raw"), "--corpus.output", str(output / "mix"),
         "--corpus.work-cpus", str(cpus / args.workers), "--run.storage", str(output / "runs"),
-        "--clean.profile", "web", "--privacy.detectors", "email", "ip",
+        "--clean.profile", "web", "--privacy.detectors", "email", "ip", "--noise.no-enabled", "--domain.no-enabled",
     ]  # fmt: skip
     return _timed(command, {"RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT)})
 
