@@ -4,8 +4,8 @@
 
 datatrove lives in an environment of its own (`pip install 'datatrove[processing,io]'`). Both are timed from the start
 of a fresh process to its end, taking turns. What differs: the corpus job verifies each pair of near duplicates by its
-true Jaccard similarity, identifies languages and writes parquet with a manifest; datatrove does not. Neither classifies. The last line is
-one JSON object; its value is the median ratio.
+true Jaccard similarity, identifies languages and writes parquet with a manifest; datatrove does not. Neither
+classifies. The last line is one JSON object; its value is the median ratio.
 """
 
 import argparse
