@@ -81,7 +81,7 @@ def write_shard(pieces: Pieces, shard: int, units: int, shards: int, config: Cor
     ]  # fmt: skip
     figures = Figures()
     figures.describe(unique, config.corpus.text_fields)
-    figures.show("sample", ({**row, "text": row["text"][:600]} for row in unique[:1]))
+    figures.show("sample", ({**row, "text": row["text"][:600]} for row in unique[:3]))
     content = hashlib.sha256()
     for row in unique:
         content.update(json.dumps(row, sort_keys=True).encode("utf-8", "surrogatepass"))
