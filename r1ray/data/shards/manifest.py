@@ -138,8 +138,8 @@ def utilisation(manifest: ShardManifest, rows_read: int) -> float:
     used = int(manifest.counts["corpus_rows"])
     if used > rows_read:
         raise DataError(
-            f"{used} rows ended in shards, but {rows_read} were read. Count variants and synthetic rows as read too, or "
-            "leave them out of both."
+            f"{used} rows ended in shards, but {rows_read} were read. Count variants and synthetic rows as read too, "
+            "or leave them out of both."
         )
     return used / rows_read if rows_read else 0.0
 
