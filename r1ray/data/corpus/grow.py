@@ -36,7 +36,7 @@ def grow(rows: Sequence[Row], config: CorpusJobConfig) -> Grown:
         return result
     originals = {row["id"]: annotated(row)[0] for row in rows}
     allowed = ("verified",) if config.augment.keep == "verified" else ("verified", "unverified")
-    for variant in _augmenter(config.augment).variants([_filled(annotated(row)[1]) for row in rows]):
+    for variant in make_augmenter(config.augment).variants([_filled(annotated(row)[1]) for row in rows]):
         result.checks[f"{variant.operator}: {variant.check}"] += 1
         if variant.check not in allowed:
             continue
@@ -71,5 +71,6 @@ def _filled(row: Row) -> Row:
 
 
 @functools.lru_cache(maxsize=2)
-def _augmenter(config: AugmentConfig) -> Augmenter:
+def make_augmenter(config: AugmentConfig) -> Augmenter:
+    """The operators and what they need, once in each process."""
     return Augmenter(config)

@@ -58,7 +58,7 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
         "domains": dict(figures.counts.get("domain", {})),
     }
     version = beside(output) / VERSIONS / content
-    if not (version / MANIFEST).is_file():
+    if not (version / MANIFEST).is_file() or damaged_shards(version):  # links share a file, and its damage
         temporary = version.with_name(f".{content[:12]}.{uuid.uuid4().hex[:8]}")
         (temporary / SHARDS).mkdir(parents=True)
         for number, entry in enumerate(entries):
