@@ -7,7 +7,8 @@ stated delay for each request and a stated bandwidth, as an object store has the
 blocks, and within windows of eight. Plain reads take the blocks of a batch one after the other (`plain`) or four at a
 time (`threads`), each block once a batch, and keep nothing. `cold` begins with empty tiers; `warm` is the epoch after.
 Between batches the reader computes for `--compute` seconds, during which only a loader that fetches ahead gets on;
-`rushed` is warm too, but the reader asks at once, so that only what the tiers save counts. The last line is one JSON object; its value is the ratio of the medians, plain over warm, in the store, rows shuffled.
+`rushed` is warm too, but the reader asks at once, so that only what the tiers save counts. The last line is one JSON
+object; its value is the ratio of the medians, plain over warm, in the store, rows shuffled.
 """
 
 import argparse
