@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from r1ray.config.augment import AugmentConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig
+from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
@@ -10,6 +13,7 @@ from r1ray.config.problems import ColdStartConfig, ProblemsConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.shards import ShardsConfig
 from r1ray.errors import ConfigError
 
 
@@ -51,3 +55,19 @@ class EvaluateJobConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusJobConfig:
+    """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    domain: DomainConfig = field(default_factory=DomainConfig)
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
