@@ -9,6 +9,7 @@ from r1ray.config.ppo import PPOConfig, SamplingConfig
 from r1ray.config.problems import ColdStartConfig, ProblemsConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
+from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
 from r1ray.errors import ConfigError
 
@@ -51,3 +52,24 @@ class EvaluateJobConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardModelJobConfig:
+    """`jobs/reward_model.py`: a model of preferences between answers, or of the steps of a solution."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    preference: PreferenceConfig = field(default_factory=PreferenceConfig)
+    step_labels: StepLabelsConfig = field(default_factory=StepLabelsConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """Where the reward model starts from; where no `reward_model.path` is given, also who solves the problems."""
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=("chain:2-4",)))
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=5e-5, schedule="cosine"))
+    zero: ZeroConfig = field(default_factory=ZeroConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
