@@ -75,6 +75,10 @@ class ConsoleView:
         self._phase = text
         self._refresh()
 
+    def expect(self, total_steps: int) -> None:
+        """How many steps there will be, once that is known."""
+        self._total = total_steps
+
     def started(self) -> None:
         """The steps start now: what came before (loading, cold start, evaluation) does not count in the time left."""
         self._last_write = self._clock()

@@ -1,4 +1,4 @@
-"""Runs a preference reward model: one score for an answer, read at its last token, corrected for its length if asked."""
+"""Runs a preference reward model: a score for each answer, at its last token, less what length is worth."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -21,6 +21,7 @@ class PreferenceRewardModel:
     """A Hugging Face sequence classifier with one output, as TRL and others write them too."""
 
     def __init__(self, model: Any, *, correction: LengthCorrection | None = None, tokens_per_batch: int = 8192) -> None:
+        self.network = model
         self._scorer = Scorer(model).eval().requires_grad_(False)
         self._device = next(model.parameters()).device
         self.correction, self._tokens_per_batch = correction, tokens_per_batch

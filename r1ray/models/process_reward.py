@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessRewardModel:
-    """A Hugging Face token-classification model (one to three classes; class 1 = right, 2 = neutral), or a language model that marks
-    steps `+` or `-` as Math-Shepherd does.
+    """A Hugging Face token-classification model (up to three classes; 1 = right, 2 = neutral), or a language model that
+    marks steps `+` or `-` as Math-Shepherd does.
 
     Two ways of reading. A token classifier that was trained to judge the token that ends each step, and shares the
     policy's tokenizer, reads the ids as they were sampled. Any other encodes the question and the steps' texts for

@@ -55,8 +55,8 @@ def score_head(model: nn.Module) -> nn.Linear:
         if isinstance(head, nn.Linear):
             return head
     raise ModelError(
-        f"{type(model).__name__} has no linear head named {' or '.join(HEADS)}. Choose a model whose classifier has one "
-        "(llama, qwen, mistral, gemma, …)."
+        f"{type(model).__name__} has no linear head named {' or '.join(HEADS)}. Choose a model whose classifier has "
+        "one (llama, qwen, mistral, gemma, …)."
     )
 
 

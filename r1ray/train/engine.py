@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from r1ray.algorithms.schedules import schedule_factor
 from r1ray.config.optim import OptimConfig
 from r1ray.models.policy import Policy
+from r1ray.models.scorer import Scorer
 
 Bound = Callable[[float], float]
 """From this step's gradient norm to the norm that it is scaled down to; 0 = as it is."""
@@ -52,7 +53,7 @@ class TrainEngine(Protocol):
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The weights of `saved_module` by their Hugging Face names, whole (gathered under ZeRO-3, where ranks other than
+        """The weights of `saved_module` by their Hugging Face names, whole (gathered under ZeRO-3; ranks other than
         0 may get none). Every rank must call it."""
         ...
 
@@ -98,8 +99,10 @@ def adamw(groups: Iterable[dict[str, Any]], config: OptimConfig) -> torch.optim.
 
 
 def saved_module(module: nn.Module) -> nn.Module:
-    """The part of what an engine trains that is saved as the model: the `Policy` in it, or else all of it."""
-    return next((part for part in module.modules() if isinstance(part, Policy)), module)
+    """The part of what an engine trains that is saved as the model: the `Policy` in it, the network that a `Scorer`
+    reads, or else all of it."""
+    part = next((part for part in module.modules() if isinstance(part, Policy | Scorer)), module)
+    return part.model if isinstance(part, Scorer) else part
 
 
 def set_rates(groups: Iterable[dict[str, Any]], factor: float, step: int) -> None:

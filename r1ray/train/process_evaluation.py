@@ -121,7 +121,7 @@ def examine(
     """
     if not judged:
         raise DataError(
-            f"No held-out solution can be judged ({undecided} have steps whose truth is not known). Give more problems, "
+            f"No held-out solution can be judged ({undecided} have steps whose truth is not known). Give more problems "
             "or files with judged steps."
         )
     truth = [one.first_error for one in judged]

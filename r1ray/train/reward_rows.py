@@ -6,8 +6,8 @@ Three parts that share no question: `train`, `validation` (when to stop, the thr
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from r1ray.algorithms.step_labels import first_error_labels
 from r1ray.config.jobs import RewardModelJobConfig
@@ -44,6 +44,21 @@ class Examinee:
     rollout: Rollout
     steps: list[ReasoningStep]
     first_error: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """What a reward model is trained on, and what the result is examined on."""
+
+    parts: Parts[Any]
+    validation_examinees: list[Examinee] = field(default_factory=list)
+    validation_attempts: list[Attempt] = field(default_factory=list)
+    heldout_examinees: list[Examinee] = field(default_factory=list)
+    heldout_attempts: list[Attempt] = field(default_factory=list)
+    """Of them come best-of-N figures too."""
+    heldout_pairs: list[EncodedPair] = field(default_factory=list)
+    undecided: int = 0
+    """Held-out solutions that cannot be judged and were left out already."""
 
 
 # ── From files ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""One rank's training of a reward model: resume, loop, watch, checkpoint, save. No Ray here: who listens is a parameter."""
+"""One rank's training of a reward model: resume, loop, watch, checkpoint, save. Who listens is a parameter: no Ray."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,22 +21,11 @@ from r1ray.models.scorer import load_scorer
 from r1ray.models.trunk import base_model
 from r1ray.runs import Run
 from r1ray.train.controls import LoopConfig
-from r1ray.train.engine import TrainEngine
+from r1ray.train.engine import TrainEngine, saved_module
+from r1ray.train.listener import Listener, Nobody, told_to_stop
 from r1ray.train.loop import VALIDATION_LOSS, Objective, SupervisedLoop, planned_steps
 from r1ray.train.reward_objective import PreferenceObjective, ProcessObjective
 from r1ray.train.reward_rows import Parts, row_lengths
-
-
-class Listener(Protocol):
-    """Whoever is told how the run goes."""
-
-    def post(self, kind: str, payload: Any = None) -> None:
-        """Take note of an event: `note`, `phase`, `step`, `resumed`."""
-        ...
-
-    def ask(self, kind: str, payload: Any = None) -> bool:
-        """Take note, and say whether the run should stop."""
-        ...
 
 
 class MakeEngine(Protocol):
@@ -64,7 +53,8 @@ class RewardSession:
     def __init__(
         self, config: RewardModelJobConfig, run: Run, rows: Parts[Any], listener: Listener, ranks: Ranks
     ) -> None:
-        self._config, self._run, self._rows, self._listener, self._ranks = config, run, rows, listener, ranks
+        self._config, self._run, self._rows, self._ranks = config, run, rows, ranks
+        self._listener = listener if ranks.rank == 0 else Nobody()
 
     def run(self) -> None:
         """Go from the newest checkpoint, or from the policy's weights, to a saved model or until told to stop."""
@@ -79,12 +69,12 @@ class RewardSession:
         )
         engine = self._ranks.make_engine(scorer, config.optim, total_steps=planned_steps(order, loop_config))
         loop: SupervisedLoop[Any] = SupervisedLoop(engine, self._objective(self._rows.train), order, loop_config)
-        checkpoint = self._run.checkpoints.latest(lambda text: self._post("note", text))
+        checkpoint = self._run.checkpoints.latest(lambda text: self._listener.post("note", text))
         if checkpoint is not None:
             engine.load(checkpoint.path)
             loop.load_state_dict(checkpoint.info["loop"])
-            self._post("note", f"Resumed at step {loop.step} of {loop.total_steps}.")
-        self._post("resumed", loop.step)
+            self._listener.post("note", f"Resumed at step {loop.step} of {loop.total_steps}.")
+        self._listener.post("resumed", loop.step)
         watched = self._objective(self._rows.validation) if self._rows.validation else None
 
         def evaluate(step: int) -> dict[str, Metric]:
@@ -108,7 +98,7 @@ class RewardSession:
     ) -> bool:
         """Report a step and checkpoint where that is due; False to stop."""
         values = reduce_all([self._merged(metrics)])
-        stop = self._told_to_stop("step", (step, values))
+        stop = told_to_stop(self._listener, self._ranks.world_size, "step", (step, values))
         self._ranks.report(values)
         every = self._config.run.checkpoint_every
         if stop or (every and step % every == 0) or (loop.finished and every):
@@ -146,7 +136,7 @@ class RewardSession:
         """Write `model/`, with how it is to be read."""
         weights = engine.weights()
         if self._ranks.rank == 0:
-            model = next(m for m in engine.module.modules() if hasattr(m, "length_weight")).model
+            model = saved_module(engine.module)
             tokenizer = load_tokenizer(self._config.policy.path)
             if self._config.reward_model.kind == "process":
                 setattr(base_model(model).config, CONFIG_KEY, self._layout(tokenizer))
@@ -173,16 +163,6 @@ class RewardSession:
         dist.all_gather_object(everyone, mine)
         return merge_all(everyone)
 
-    def _told_to_stop(self, kind: str, payload: Any) -> bool:
-        said = [self._ranks.rank == 0 and self._listener.ask(kind, payload)]
-        if self._ranks.world_size > 1:
-            dist.broadcast_object_list(said, src=0)
-        return bool(said[0])
-
-    def _post(self, kind: str, payload: Any = None) -> None:
-        if self._ranks.rank == 0:
-            self._listener.post(kind, payload)
-
 
 def loop_settings(config: RewardModelJobConfig) -> LoopConfig:
     """The job's settings as the supervised loop's."""
@@ -196,3 +176,8 @@ def loop_settings(config: RewardModelJobConfig) -> LoopConfig:
         evaluate_every=settings.evaluate_every,
         patience=settings.patience,
     )
+
+
+def steps_ahead(rows: Parts[Any], config: RewardModelJobConfig) -> int:
+    """Optimizer steps of the whole training."""
+    return planned_steps(RowOrder(row_lengths(rows.train), config.run.seed), loop_settings(config))
