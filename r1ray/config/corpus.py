@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from r1ray.config.base import require, require_choice, require_range
 
 PROFILES = ("reasoning", "web")
+MAPPED = ("question", "solution", "answer", "text", "family", "level", "parent", "metadata")
 DETECTORS = ("email", "phone", "credit_card", "iban", "ip", "national_id")
 
 
@@ -12,16 +13,47 @@ DETECTORS = ("email", "phone", "credit_card", "iban", "ip", "national_id")
 class CorpusConfig:
     """What comes in, and where the finished corpus lies."""
 
-    input: str = ""
-    """File, folder, glob or URI of raw rows; empty = generate a small corpus."""
+    input: tuple[str, ...] = ()
+    """Files, folders, globs and URIs of raw rows (JSONL, JSON, CSV, parquet, WARC, HTML), `hf:owner/name` for a data
+    set of the Hugging Face hub, `generate:chain:1-3` for a family of problems; empty = generate from `families`."""
     output: str = "corpora/mix"
-    """Folder of the finished corpus: shards, manifest, quarantine and report."""
+    """Folder of the finished corpus: shards, manifest and quarantine. Versions and unfinished work lie beside it, under
+    `.mix`."""
+    mapping: tuple[str, ...] = ()
+    """How other fields are called, `question=prompt` or `answer=meta.gold`; a row without a known field is
+    quarantined."""
     text_fields: tuple[str, ...] = ("text", "question", "solution", "answer")
     """Fields that are cleaned and masked; together, in this order, they are the row's text for deduplication."""
+    families: tuple[str, ...] = ("chain:1-4", "story:2-3", "shop:2-3", "compare:1-2")
+    """What is generated, in the words of problems.families."""
+    count: int = 4000
+    """Generated problems in all."""
+    max_number: int = 30
+    """Largest number that a generated problem gives."""
+    unit_mib: float = 16.0
+    """MiB of input in one unit of work, and so what is done again after a crash. A compressed or remote file is one
+    unit, read as a stream."""
+    max_line_mib: float = 16.0
+    """MiB beyond which a line is quarantined rather than read."""
+    shard_rows: int = 20_000
+    """Rows in one shard."""
+    work_cpus: float = 1.0
+    """CPUs booked by one task."""
 
     def __post_init__(self) -> None:
         require(bool(self.output), "corpus.output", self.output, "a folder")
         require(bool(self.text_fields), "corpus.text_fields", self.text_fields, "the name of at least one field")
+        require(bool(self.input or self.families), "corpus.families", self.families, "a family, or corpus.input")
+        for pair in self.mapping:
+            known, _, given = pair.partition("=")
+            require(bool(known and given), "corpus.mapping", pair, "`question=prompt`: known field, `=`, field given")
+            require_choice("corpus.mapping", known, MAPPED)
+        for name in ("unit_mib", "max_line_mib"):
+            require_range(f"corpus.{name}", getattr(self, name), 0.001)
+        for name in ("count", "shard_rows"):
+            require_range(f"corpus.{name}", getattr(self, name), 1)
+        require_range("corpus.max_number", self.max_number, 2)
+        require(self.work_cpus > 0, "corpus.work_cpus", self.work_cpus, "more than 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

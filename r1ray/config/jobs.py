@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
@@ -73,3 +74,14 @@ class RewardModelJobConfig:
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=5e-5, schedule="cosine"))
     zero: ZeroConfig = field(default_factory=ZeroConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+
+
+class CorpusJobConfig:
+    """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)

@@ -14,6 +14,7 @@ import pyarrow.parquet
 from fsspec.implementations.arrow import ArrowFSWrapper
 
 from r1ray.data.quarantine import EXCERPT
+from r1ray.data.versions import SHARDS, locate
 from r1ray.errors import DataError
 
 LINE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".json.gz")
@@ -21,6 +22,8 @@ PARQUET_SUFFIXES = (".parquet",)
 _ARROW_SCHEMES = ("s3", "gs", "gcs")
 _PARQUET_BATCH = 1024
 _CHUNK = 2**20
+MAX_LINE = 64 * 2**20
+"""Bytes beyond which a line is no row: a file without line ends would otherwise be held in memory as one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +41,20 @@ class RawRow:
     """Beginning of a row that could not be read."""
 
 
-def expand(path: str) -> list[str]:
+def expand(path: str, suffixes: tuple[str, ...] = LINE_SUFFIXES + PARQUET_SUFFIXES) -> list[str]:
     """The files that a path, URI or glob (`data/*.jsonl`, `s3://bucket/**/*.parquet`) names, sorted.
 
-    A folder stands for the files of a known kind in it.
+    A folder stands for the files of a known kind in it, a corpus (a folder with `shards/`) for its shards, and
+    `corpora/mix@1f3a` for those of its version with that hash.
 
     Raises:
         DataError: there are none, or one of them is of an unknown kind.
     """
-    filesystem, inner = _filesystem(path)
+    if is_local(path):
+        path = locate(path)
+    filesystem, inner = open_filesystem(path)
     try:
-        found = _find(filesystem, inner)
+        found = _find(filesystem, inner, suffixes)
     except OSError as error:
         raise DataError(f"{path!r} could not be looked up: {error}. Check the address and the credentials.") from error
     if not found:
@@ -56,10 +62,8 @@ def expand(path: str) -> list[str]:
             f"No problem file matches {path!r}{_looked_in(path)}. Expected JSONL or parquet; check problems.path."
         )
     for name in found:
-        if not name.endswith(LINE_SUFFIXES + PARQUET_SUFFIXES):
-            raise DataError(
-                f"{name} is of an unknown kind; expected one of {', '.join(LINE_SUFFIXES + PARQUET_SUFFIXES)}."
-            )
+        if not name.endswith(suffixes):
+            raise DataError(f"{name} is of an unknown kind; expected one of {', '.join(suffixes)}.")
     scheme = _scheme(path)
     return sorted(f"{scheme}://{name.removeprefix(f'{scheme}://')}" if scheme else name for name in found)
 
@@ -71,7 +75,7 @@ def is_local(path: str) -> bool:
 
 def file_size(path: str) -> int:
     """Bytes of one file."""
-    filesystem, inner = _filesystem(path)
+    filesystem, inner = open_filesystem(path)
     return int(filesystem.size(inner) or 0)
 
 
@@ -80,7 +84,7 @@ def read_rows(path: str) -> Iterator[RawRow]:
 
     A file that breaks off in the middle gives what came before, then one row of line 0 that says so.
     """
-    filesystem, inner = _filesystem(path)
+    filesystem, inner = open_filesystem(path)
     read = _read_parquet if path.endswith(PARQUET_SUFFIXES) else _read_lines
     compression = None if path.endswith(PARQUET_SUFFIXES) else "infer"
     try:
@@ -90,36 +94,51 @@ def read_rows(path: str) -> Iterator[RawRow]:
         yield RawRow(file=path, line=0, fields={}, reason="unreadable file", detail=f"{type(error).__name__}: {error}")
 
 
-def _find(filesystem: Any, inner: str) -> list[str]:
+def _find(filesystem: Any, inner: str, suffixes: tuple[str, ...]) -> list[str]:
     if filesystem.isdir(inner):
-        return [name for name in filesystem.ls(inner, detail=False) if name.endswith(LINE_SUFFIXES + PARQUET_SUFFIXES)]
+        if filesystem.isdir(f"{inner}/{SHARDS}"):
+            inner = f"{inner}/{SHARDS}"
+        return [name for name in filesystem.ls(inner, detail=False) if name.endswith(suffixes)]
     if filesystem.exists(inner):
         return [inner]
     return [name for name in filesystem.glob(inner) if not filesystem.isdir(name)]
 
 
 def _read_lines(path: str, stream: IO[bytes]) -> Iterator[RawRow]:
-    for line, content in enumerate(_lines(stream), start=1):
+    for line, content in enumerate(iter_lines(stream), start=1):
         if line == 1:
             content = content.removeprefix(b"\xef\xbb\xbf")
         if content.strip():
-            yield _parse_line(path, line, content)
+            yield parse_line(path, line, content)
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Not `for line in stream`: streams of remote file systems read that byte by byte."""
-    rest = b""
+def iter_lines(stream: IO[bytes], limit: int = MAX_LINE) -> Iterator[bytes]:
+    """Every line without its end. Of a line beyond `limit` bytes only `limit + 1` are kept, whatever its length.
+
+    Not `for line in stream`: streams of remote file systems read that byte by byte.
+    """
+    parts: list[bytes] = []
+    size = 0
     while chunk := stream.read(_CHUNK):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    yield rest
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            yield b"".join([*parts, line])[: limit + 1] if parts else line[: limit + 1]
+            parts, size = [], 0
+        if rest and size <= limit:
+            parts.append(rest)
+            size += len(rest)
+    yield b"".join(parts)[: limit + 1]
 
 
-def _parse_line(path: str, line: int, content: bytes) -> RawRow:
+def parse_line(path: str, line: int, content: bytes, limit: int = MAX_LINE) -> RawRow:
+    """One line of JSON as a row, or why it is none."""
+
     def unreadable(reason: str, detail: str) -> RawRow:
         excerpt = content[:EXCERPT].decode("utf-8", "replace").strip()
         return RawRow(file=path, line=line, fields={}, reason=reason, detail=detail, excerpt=excerpt)
 
+    if len(content) > limit:
+        return unreadable("line too long", f"more than {limit / 2**20:g} MiB")
     try:
         fields = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -144,7 +163,7 @@ def _scheme(path: str) -> str:
     return scheme if separator else ""
 
 
-def _filesystem(path: str) -> tuple[Any, str]:
+def open_filesystem(path: str) -> tuple[Any, str]:
     """An fsspec file system and the path inside it."""
     scheme = _scheme(path)
     try:

@@ -1,18 +1,27 @@
-"""◆ Ray Data around the plain row functions: files are read in parallel, anywhere in the cluster."""
+"""◆ Ray Data around the plain functions of this room: files are read, and corpora made, anywhere in the cluster."""
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import ray
 import ray.data
 
+from r1ray.cluster.connect import connect
+from r1ray.config.jobs import CorpusJobConfig
 from r1ray.config.problems import ProblemsConfig
+from r1ray.data.corpus.job import MakePieces, build_corpus, summary
+from r1ray.data.corpus.plan import Stage
+from r1ray.data.corpus.watch import Watch
 from r1ray.data.files import expand, file_size, is_local, read_rows
 from r1ray.data.problem_set import ProblemSet, PromptLength, Rows, build_problem_set, read_files, sort_rows
 from r1ray.data.quarantine import QuarantinedRow
 from r1ray.data.sources import normalise_row, problem_row
+from r1ray.metrics.sinks import JsonlSink
+from r1ray.runs import Run
+from r1ray.runs.files import write_json
 from r1ray.types import Problem
 
 SMALL_BYTES = 64 * 2**20
@@ -52,6 +61,38 @@ def from_ray_row(row: dict[str, Any]) -> Problem | QuarantinedRow:
     if row["reason"]:
         return QuarantinedRow(**{name: row[name] for name in _NO_TROUBLE})
     return Problem(**{name: row[name] for name in _NO_PROBLEM} | {"metadata": json.loads(row["metadata"])})
+
+
+def make_corpus(config: CorpusJobConfig, run: Run) -> dict[str, Any]:
+    """The verb of `jobs/corpus.py`: make a corpus, or what is missing of it, and return its headline figures."""
+    connect()
+    with Watch() as watch:
+        outcome = build_corpus(config, make_on_ray(config.corpus.work_cpus), watch)
+    figures = summary(outcome)
+    write_json(run.folder / "corpus.json", outcome)
+    run.update(inputs={entry["name"]: {"path": entry["name"], **entry} for entry in outcome["manifest"]["inputs"]})
+    sink = JsonlSink(run.metrics_path)
+    sink.write(0, {"throughput/docs": figures["docs_per_s"], "time/total": outcome["total"]})
+    sink.close()
+    return figures
+
+
+def make_on_ray(cpus: float) -> MakePieces:
+    """Makes pieces as tasks of Ray Data, one each; a task whose worker dies is given to another."""
+
+    def make(stage: Stage, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # two lines on the console for each stage
+        pieces = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        for row in pieces.map(_maker(stage.work), num_cpus=cpus).iter_rows():
+            yield json.loads(row["result"])
+
+    return make
+
+
+def _maker(work: Callable[[int], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    # As text: results of one stage need not have the same fields, as rows of a block must.
+    return lambda row: {"result": json.dumps(work(row["number"]))}
 
 
 def _read(paths: Sequence[str]) -> Rows:

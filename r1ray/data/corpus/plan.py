@@ -1,0 +1,123 @@
+"""The stages of a corpus job in their order, each a function of one piece's number: whoever maps them."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r1ray.config.jobs import CorpusJobConfig
+from r1ray.config.serialise import to_dict
+from r1ray.data.clean.repair import decoder_name
+from r1ray.data.corpus import duplicates, read, shards
+from r1ray.data.corpus.pieces import Pieces
+from r1ray.data.corpus.units import Inputs
+from r1ray.data.dedup.shingles import Ints, offsets_of
+from r1ray.data.versions import WORK, beside
+
+FORMAT = 1
+"""Of the pieces: unfinished work of another format is not gone on with."""
+_PARTITION_BYTES = 256 * 2**20
+_NOT_CONTENT = ("output", "work_cpus")
+"""Settings that do not change what comes out."""
+
+Work = Callable[[int], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Pieces that can be made side by side."""
+
+    name: str
+    pieces: int
+    work: Work
+    local: bool = False
+    """Made by the driver: it holds what all of the corpus's units have in common."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusPlan:
+    """One corpus: what goes in, and the folder of its unfinished work."""
+
+    config: CorpusJobConfig
+    inputs: Inputs
+
+    @property
+    def output(self) -> Path:
+        """The folder of the finished corpus."""
+        return Path(self.config.corpus.output).expanduser().absolute()
+
+    def fingerprint(self) -> str:
+        """Names everything that the result depends on."""
+        settings = content_settings(self.config)
+        text = json.dumps([FORMAT, settings, self.inputs.fingerprint(), decoder_name()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def pieces(self) -> Pieces:
+        """The unfinished work of this plan, wherever it was left."""
+        return Pieces(beside(self.output) / WORK / self.fingerprint()[:16])
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the stages that shuffle: their memory does not grow with the input."""
+        return max(1, math.ceil(self.inputs.bytes / _PARTITION_BYTES))
+
+    def stages(self) -> Iterator[Stage]:
+        """Every stage, in order. How many pieces one has may depend on what those before it found: ask for the next one
+        when its forerunner is complete."""
+        config, pieces, units, partitions = self.config, self.pieces, self.inputs.units, self.partitions
+        yield Stage(read.STAGE, len(units), lambda unit: read.read_unit(pieces, unit, units[unit], config, partitions))
+        bases = self._bases()
+        exact = partitions if config.dedup.exact else 0
+        yield Stage(duplicates.EXACT, exact, lambda part: duplicates.find_exact(pieces, part, bases))
+        groups = 0
+        if config.dedup.near:
+            yield Stage(
+                duplicates.BUCKETS,
+                partitions,
+                lambda part: duplicates.find_candidates(pieces, part, bases, exact, config),
+            )
+            yield Stage(duplicates.GRAPH, 1, lambda _: duplicates.build_graph(pieces, partitions), local=True)
+            groups = pieces.result(duplicates.GRAPH)["groups"]
+            suspects = len(units) if groups else 0
+            yield Stage(
+                duplicates.SUSPECTS,
+                suspects,
+                lambda unit: duplicates.extract_suspects(pieces, unit, int(bases[unit]), config),
+            )
+            yield Stage(
+                duplicates.VERIFY, groups, lambda group: duplicates.verify_group(pieces, group, len(units), config)
+            )
+        kept = int(bases[-1]) - sum(self.dropped(exact, groups).values())
+        count = max(1, math.ceil(kept / config.corpus.shard_rows))
+        yield Stage(
+            shards.SPLIT,
+            len(units),
+            lambda unit: shards.split_unit(pieces, unit, int(bases[unit]), (exact, groups), count, config),
+        )
+        yield Stage(shards.SHARDS, count, lambda shard: shards.write_shard(pieces, shard, len(units), count, config))
+
+    def dropped(self, exact: int, groups: int) -> dict[str, int]:
+        """Rows that deduplication took out, by reason."""
+        pieces = self.pieces
+        return {
+            "exact duplicate": sum(pieces.result(duplicates.EXACT, part)["dropped"] for part in range(exact)),
+            "near duplicate": sum(pieces.result(duplicates.VERIFY, group)["dropped"] for group in range(groups)),
+        }
+
+    def _bases(self) -> Ints:
+        """Rows in the units before each one, and in all of them."""
+        rows = [self.pieces.result(read.STAGE, unit)["rows"] for unit in range(len(self.inputs.units))]
+        return offsets_of(np.array(rows, np.int64))
+
+
+def content_settings(config: CorpusJobConfig) -> dict[str, Any]:
+    """The settings that the content of a corpus depends on."""
+    settings = {name: group for name, group in to_dict(config).items() if name != "run"}
+    settings["corpus"] = {name: value for name, value in settings["corpus"].items() if name not in _NOT_CONTENT}
+    return {**settings, "seed": config.run.seed}

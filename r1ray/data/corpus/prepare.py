@@ -1,0 +1,93 @@
+"""What happens to rows one batch at a time, before they meet each other: clean, decontaminate, mask, label."""
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from r1ray.config.corpus import DecontaminateConfig
+from r1ray.config.jobs import CorpusJobConfig
+from r1ray.data.clean.language import identify
+from r1ray.data.clean.rows import clean_row
+from r1ray.data.corpus.rows import Row, finish_row, joined
+from r1ray.data.corpus.tiers import judge_tier
+from r1ray.data.decontaminate import EvaluationIndex, find_leaks, index_problems
+from r1ray.data.files import expand, read_rows
+from r1ray.data.privacy.masking import mask_row
+from r1ray.data.sources import QUESTION_FIELDS
+from r1ray.data.verdict import Drop
+from r1ray.errors import DataError
+
+
+@dataclass(kw_only=True, slots=True)
+class Prepared:
+    """A batch after its steps."""
+
+    rows: list[Row] = field(default_factory=list)
+    """Those that are left, finished, in their order."""
+    dropped: list[tuple[Row, Drop]] = field(default_factory=list)
+    masked: Counter[str] = field(default_factory=Counter)
+    """Places masked, by kind."""
+    examples: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What a step changed, by step: a row's text before and after."""
+
+
+def prepare(rows: Sequence[Row], config: CorpusJobConfig) -> Prepared:
+    """Rows of the schema through every step that needs no other row."""
+    result = Prepared()
+    fields = config.corpus.text_fields
+    cleaned: list[Row] = []
+    for row in rows:
+        after, drop = clean_row(row, fields, config.clean)
+        if drop is not None:
+            result.dropped.append((row, drop))
+            continue
+        _note(result, "repair", row, after, fields)
+        cleaned.append(after)
+    leaks: Sequence[Drop | None] = [None] * len(cleaned)
+    if config.decontaminate.against:
+        leaks = find_leaks([joined(row, fields) for row in cleaned], evaluation_index(config.decontaminate))
+    for row, leak in zip(cleaned, leaks, strict=True):
+        if leak is not None:
+            result.dropped.append((row, leak))
+            continue
+        masked, counts = mask_row(row, fields, config.privacy)
+        if counts:
+            result.masked.update(counts)
+            _note(result, "mask", row, masked, fields)
+        result.rows.append(_label(masked, fields))
+    return result
+
+
+def _label(row: Row, fields: Sequence[str]) -> Row:
+    tier, word = judge_tier(row, checked=True)
+    provenance = {**row["provenance"], **({"tier_by": word} if word else {})}
+    language = identify(joined(row, fields)).code
+    return finish_row({**row, "tier": tier, "provenance": provenance, "language": language}, fields)
+
+
+def _note(result: Prepared, step: str, before: Row, after: Row, fields: Sequence[str]) -> None:
+    if step not in result.examples and (old := joined(before, fields)) != (new := joined(after, fields)):
+        place = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+        begin = max(0, place - 80)
+        result.examples[step] = (old[begin : place + 160], new[begin : place + 160])
+
+
+@functools.lru_cache(maxsize=2)
+def evaluation_index(config: DecontaminateConfig) -> EvaluationIndex:
+    """The evaluation problems' n-grams, built once in each process.
+
+    Raises:
+        DataError: a file matches nothing or has no question.
+    """
+    texts, names = [], []
+    for path in config.against:
+        for file in expand(path):
+            for raw in read_rows(file):
+                question = next((raw.fields[name] for name in QUESTION_FIELDS if raw.fields.get(name)), None)
+                if isinstance(question, str):
+                    texts.append(question)
+                    names.append(f"{file.rpartition('/')[2]}:{raw.line}")
+    if not texts:
+        raise DataError(f"decontaminate.against {', '.join(config.against)} has no row with `question` or `problem`.")
+    return index_problems(texts, names, config)

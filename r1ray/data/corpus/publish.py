@@ -1,0 +1,146 @@
+"""From finished pieces to a version of the corpus: manifest, quarantine, balanced books; published at once."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r1ray.data.corpus import duplicates, read, shards
+from r1ray.data.corpus.figures import Figures
+from r1ray.data.corpus.plan import CorpusPlan, content_settings
+from r1ray.data.verdict import Funnel
+from r1ray.data.versions import MANIFEST, SHARDS, VERSIONS, beside
+from r1ray.errors import DataError
+from r1ray.runs.files import hash_file, write_json
+
+FIGURES = "figures.json"
+QUARANTINE = "quarantine"
+DROPPED = "dropped"
+
+
+def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Put the pieces together as a version, and make it the newest one. Returns its manifest.
+
+    Args:
+        plan: all of whose stages are complete.
+        counts: pieces of each stage.
+    """
+    pieces, output = plan.pieces, plan.output
+    results = [pieces.result(read.STAGE, unit) for unit in range(counts[read.STAGE])]
+    written = [pieces.result(shards.SHARDS, shard) for shard in range(counts[shards.SHARDS])]
+    funnel = _funnel(plan, counts, results, sum(one["shard"]["rows"] for one in written))
+    figures = Figures()
+    for result in [*results, *written]:
+        figures.add(result["figures"])
+    for group in range(counts.get(duplicates.VERIFY, 0)):
+        figures.show("near duplicates", pieces.result(duplicates.VERIFY, group)["examples"])
+    entries = [one["shard"] for one in written]
+    content = hashlib.sha256("".join(entry["content"] for entry in entries).encode()).hexdigest()
+    manifest = {
+        "content_hash": content,
+        "plan": plan.fingerprint(),
+        "rows": sum(entry["rows"] for entry in entries),
+        "characters": sum(entry["characters"] for entry in entries),
+        "shards": entries,
+        "inputs": [{"name": one.name, "bytes": one.bytes, "sha256": one.sha256} for one in plan.inputs.sources],
+        "parent": current_version(output),
+        "config": content_settings(plan.config),
+        "funnel": funnel.to_json(),
+        "tiers": dict(figures.counts.get("tier", {})),
+        "domains": dict(figures.counts.get("domain", {})),
+    }
+    version = beside(output) / VERSIONS / content
+    if not (version / MANIFEST).is_file():
+        temporary = version.with_name(f".{content[:12]}.{uuid.uuid4().hex[:8]}")
+        (temporary / SHARDS).mkdir(parents=True)
+        for number, entry in enumerate(entries):
+            shutil.copyfile(pieces.folder(shards.SHARDS, number) / entry["name"], temporary / SHARDS / entry["name"])
+        for kind, source in ((QUARANTINE, read.QUARANTINE), (DROPPED, read.DROPPED)):
+            _collect(plan, counts[read.STAGE], temporary / kind, source)
+        write_json(temporary / FIGURES, figures.to_json())
+        write_json(temporary / MANIFEST, manifest)
+        shutil.rmtree(version, ignore_errors=True)
+        temporary.rename(version)
+    show_version(output, version)
+    return manifest
+
+
+def show_version(output: Path, version: Path) -> None:
+    """Make a version the one that lies in the output folder: hard links, swapped in at once.
+
+    Raises:
+        DataError: the output folder holds something else than a corpus.
+    """
+    if output.exists() and any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise DataError(
+            f"corpus.output {output} is not empty and holds no corpus. Choose another folder; nothing was written "
+            f"there, and the finished version is {version}."
+        )
+    fresh = beside(output) / f".next.{uuid.uuid4().hex[:8]}"
+    shutil.copytree(version, fresh, copy_function=_link)
+    old = beside(output) / f".old.{uuid.uuid4().hex[:8]}"
+    if output.exists():
+        output.rename(old)
+    fresh.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_published(plan: CorpusPlan) -> dict[str, Any] | None:
+    """The manifest in the output folder, where it is this plan's and every shard is what it says."""
+    try:
+        manifest: dict[str, Any] = json.loads((plan.output / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if manifest.get("plan") != plan.fingerprint():
+        return None
+    files = {entry["name"]: entry["sha256"] for entry in manifest["shards"]}
+    folder = plan.output / SHARDS
+    intact = all((folder / name).is_file() and hash_file(folder / name) == sha256 for name, sha256 in files.items())
+    return manifest if intact else None
+
+
+def current_version(output: Path) -> str:
+    """Content hash of what lies in the output folder; empty if nothing does."""
+    try:
+        return str(json.loads((output / MANIFEST).read_text(encoding="utf-8"))["content_hash"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _funnel(plan: CorpusPlan, counts: Mapping[str, int], results: list[dict[str, Any]], kept: int) -> Funnel:
+    """The whole job's books, checked.
+
+    Raises:
+        DataError: a row got lost, or came twice.
+    """
+    whole = Funnel()
+    for result in results:
+        part = result["funnel"]
+        whole.rows_in += part["rows_in"]
+        whole.quarantined.update(part["quarantined"])
+        whole.dropped.update({(stage, reason): rows for stage, reason, rows in part["dropped"]})
+    dropped = plan.dropped(counts.get(duplicates.EXACT, 0), counts.get(duplicates.VERIFY, 0))
+    whole.dropped.update({("dedup", reason): rows for reason, rows in dropped.items() if rows})
+    whole.kept = kept
+    whole.check(sum(result["rows_read"] for result in results))
+    return whole
+
+
+def _collect(plan: CorpusPlan, units: int, folder: Path, name: str) -> None:
+    """One file of all units' lines, in their order."""
+    folder.mkdir()
+    with (folder / f"{folder.name}.jsonl").open("wb") as sink:
+        for unit in range(units):
+            with (plan.pieces.folder(read.STAGE, unit) / name).open("rb") as source:
+                shutil.copyfileobj(source, sink)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
