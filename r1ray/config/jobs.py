@@ -76,6 +76,7 @@ class RewardModelJobConfig:
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusJobConfig:
     """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
 
