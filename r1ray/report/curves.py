@@ -31,6 +31,7 @@ class Chart:
 
 PANELS = (
     Panel(title="Accuracy", keys=("reward/correct", "evaluation/accuracy"), percent=True),
+    Panel(title="Judged as labelled", keys=("train/steps_right", "train/pairs_right"), percent=True),
     Panel(title="Reward by component", keys=("reward/",)),
     Panel(title="KL", keys=("ppo/ref_kl", "ppo/policy_kl")),
     Panel(title="Entropy", keys=("ppo/entropy",)),
