@@ -86,3 +86,33 @@ class CorpusJobConfig:
     dedup: DedupConfig = field(default_factory=DedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineJobConfig:
+    """`jobs/pipeline.py`: corpus, supervised fine-tuning, process reward model and PPO, one after the other.
+
+    Names, storage and seeds of the stages' runs, and the paths between stages, are the pipeline's: it sets them.
+    """
+
+    run: RunConfig = field(default_factory=RunConfig)
+    """Of the pipeline; `run.seed` is every stage's."""
+    corpus: CorpusJobConfig = field(
+        default_factory=lambda: CorpusJobConfig(
+            corpus=CorpusConfig(families=("chain:1-3/plain",), count=480, max_number=9)
+        )
+    )
+    reward_model: RewardModelJobConfig = field(
+        default_factory=lambda: RewardModelJobConfig(
+            problems=ProblemsConfig(families=("chain:4",)),
+            step_labels=StepLabelsConfig(problems=80, validation=32),
+            reward_model=RewardModelConfig(heldout=64),
+        )
+    )
+    ppo: PPOJobConfig = field(
+        default_factory=lambda: PPOJobConfig(
+            reward=RewardConfig(step_weight=0.0, process_weight=0.5, step_placement="mean"),
+            evaluation=EvaluationConfig(problems=200, max_new_tokens=64),
+        )
+    )
+    """Steps are judged by the trained model alone, and by their mean: adding steps earns nothing."""

@@ -140,7 +140,7 @@ class RewardSession:
             tokenizer = load_tokenizer(self._config.policy.path)
             if self._config.reward_model.kind == "process":
                 setattr(base_model(model).config, CONFIG_KEY, self._layout(tokenizer))
-            save_policy(self._run.model_path, model, tokenizer, weights)  # type: ignore[arg-type]
+            save_policy(self._run.model_path, model, tokenizer, weights)
         self._ranks.meet()
 
     def _layout(self, tokenizer: Any) -> dict[str, Any]:

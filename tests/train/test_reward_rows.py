@@ -60,7 +60,13 @@ def test_bad_and_long_rows_are_set_aside_and_counted(tmp_path: Path) -> None:
 
 def test_pairs_are_split_by_prompt(tmp_path: Path) -> None:
     rows = [
-        {"prompt": f"Say {i // 2}.", "chosen": f"Here is {i}.", "rejected": "No.", "score_chosen": 3, "score_rejected": 1}
+        {
+            "prompt": f"Say {i // 2}.",
+            "chosen": f"Here is {i}.",
+            "rejected": "No.",
+            "score_chosen": 3,
+            "score_rejected": 1,
+        }
         for i in range(40)
     ]
     files = read_pair_files(job(write(tmp_path / "pairs.jsonl", rows), kind="preference", heldout=4), TOKENIZER)
@@ -77,5 +83,5 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order(tmp_path: Path) -> N
     assert split_groups(groups, config) == again
     other = replace(config, run=replace(config.run, seed=1))
     assert set(split_groups(groups, other)[2]) != set(again[2])
-    with pytest.raises(DataError, match="At least 8|at least 8"):
+    with pytest.raises(DataError, match="at least 8"):
         split_groups({"a": [1]}, config)
