@@ -5,8 +5,8 @@
     key of a stage = hash of (its configuration, the outputs of the stages that it needs, the files that it names)
 
 A finished stage with the key that it had, and whose output is intact, is skipped; a broken-off one goes on from its
-checkpoint; any other is made anew, in a folder beside the old one. So a pipeline that was killed, or whose settings were
-changed, does what is missing and nothing else.
+checkpoint; any other is made anew, in a folder beside the old one. So a pipeline that was killed, or whose settings
+were changed, does what is missing and nothing else.
 """
 
 import contextlib

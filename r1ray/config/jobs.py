@@ -1,6 +1,7 @@
 """One whole configuration a job."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
@@ -94,6 +95,9 @@ class PipelineJobConfig:
 
     Names, storage and seeds of the stages' runs, and the paths between stages, are the pipeline's: it sets them.
     """
+
+    OPEN: ClassVar[bool] = True
+    """A resumed pipeline may change any setting: the stages that depend on it are made anew."""
 
     run: RunConfig = field(default_factory=RunConfig)
     """Of the pipeline; `run.seed` is every stage's."""

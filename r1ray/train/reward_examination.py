@@ -1,6 +1,7 @@
 """The saved reward model, examined as those will use it who load it: figures, reliability, notes."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -75,7 +76,12 @@ class Examiner:
                 f"Best of {config.process.best_of}: {best.chosen:.1%} by the model, {best.majority:.1%} by vote, "
                 f"{best.first:.1%} at random, {best.oracle:.1%} at best."
             )
-        return self._keep("first_error_f1", result.model.f1, result.baseline, result.figures(), result.reliability)
+        if math.isnan(result.model.f1):  # without erroneous, or without correct, solutions there is none
+            guess = max(result.majority.accuracy, result.random.accuracy)
+            headline = ("first_error_accuracy", result.model.accuracy, guess)
+        else:
+            headline = ("first_error_f1", result.model.f1, result.baseline)
+        return self._keep(*headline, result.figures(), result.reliability)
 
     def _preference(self, material: Material) -> dict[str, Any]:
         config, settings = self._config, self._config.preference
@@ -122,6 +128,4 @@ class Examiner:
         finite = {name: None if figure != figure else figure for name, figure in figures.items()}
         write_json(self._run.folder / EXAMINATION, {"figures": finite, "reliability": [asdict(one) for one in bins]})
         others = {name: figure for name, figure in finite.items() if name != metric}
-        # Without erroneous, or without correct, held-out solutions there is no F1.
-        known = {name: None if one != one else one for name, one in (("value", value), ("baseline", baseline))}
-        return {"metric": metric, **known, **others}
+        return {"metric": metric, "value": value, "baseline": baseline, **others}

@@ -116,7 +116,7 @@ def read_step_files(config: RewardModelJobConfig, tokenizer: Tokenizer, decode: 
         validation=examinees(validation),
         heldout=held,
         undecided=sum(map(len, heldout.values())) - len(held),
-        report=_with_refused(sifted.report, refused),
+        report=_count(sifted.report, len(encoded), refused),
     )
 
 
@@ -142,7 +142,7 @@ def read_pair_files(config: RewardModelJobConfig, tokenizer: Tokenizer) -> PairF
     return PairFiles(
         parts=Parts(train=train, validation=validation),
         heldout=[pair for group in heldout.values() for pair in group],
-        report=_with_refused(sifted.report, refused),
+        report=_count(sifted.report, len(pairs), refused),
     )
 
 
@@ -248,11 +248,10 @@ def _encode_all(
     return kept, encoded, refused
 
 
-def _with_refused(report: DataReport, refused: Sequence[QuarantinedRow]) -> DataReport:
-    """The report with items that could not be encoded; one row may give several, so they are counted on top."""
-    if not refused:
-        return report
-    return replace(report, rows_in=report.rows_in + len(refused), quarantined=(*report.quarantined, *refused))
+def _count(report: DataReport, kept: int, refused: Sequence[QuarantinedRow]) -> DataReport:
+    """What became of every item; a row that gave none counts as one."""
+    quarantined = (*report.quarantined, *refused)
+    return DataReport(rows_in=kept + len(quarantined), kept=kept, quarantined=quarantined)
 
 
 def _examinee(solution: LabelledSolution, encode: Callable[[LabelledSolution], EncodedSteps]) -> Examinee:
