@@ -13,6 +13,8 @@ C = TypeVar("C")
 
 RESUMABLE = (
     "ppo.steps",
+    "sft.epochs",
+    "sft.max_steps",
     "resources.",
     "evaluation.",
     "run.checkpoint_every",
