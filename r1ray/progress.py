@@ -26,6 +26,9 @@ HEADLINES = {
     "ppo/entropy": "entropy",
     "ppo/clip_fraction": "clipped",
     "rollout/tokens_mean": "tokens/answer",
+    "train/loss": "loss",
+    "validation/loss": "validation loss",
+    "optim/lr": "learning rate",
     "evaluation/accuracy": "held-out accuracy",
 }
 SHARES = {"reward/correct", "ppo/clip_fraction", "evaluation/accuracy"}

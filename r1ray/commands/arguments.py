@@ -13,6 +13,10 @@ C = TypeVar("C")
 
 RESUMABLE = (
     "ppo.steps",
+    "sft.epochs",
+    "sft.max_steps",
+    "reward_model.epochs",
+    "reward_model.max_steps",
     "resources.",
     "evaluation.",
     "run.checkpoint_every",

@@ -53,8 +53,8 @@ class TrainEngine(Protocol):
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The weights of `saved_module` by their Hugging Face names, whole (gathered under ZeRO-3; ranks other than
-        0 may get none). Every rank must call it."""
+        """The weights of `saved_module` by their Hugging Face names, whole (gathered under ZeRO-3, where ranks other
+        than 0 may get none). Every rank must call it."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -188,6 +188,7 @@ class SupervisedLoop(Generic[B]):
             "train/epoch": Last(self._order.fraction(after, self._config.epochs) * self._config.epochs),
             "train/rows": Last(float(len(rows))),
             "train/counted": Last(total),
+            "train/tokens": Last(float(sum(map(self._order.length, rows)))),
             "train/microbatches": Max(float(len(batches) + missing)),
             **{f"optim/{name}": Last(value) for name, value in figures.items()},
             **{name: Last(value) for name, value in self._controls.figures().items()},

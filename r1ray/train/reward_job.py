@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from r1ray.cluster.connect import connect
 from r1ray.cluster.mailbox import Mailbox
 from r1ray.cluster.metrics_sink import RayMetricsSink
+from r1ray.cluster.plan_reward_model import plan_reward_model
+from r1ray.cluster.preflight import wait_until_fits
 from r1ray.cluster.threads import phase_threads, set_threads
 from r1ray.config.jobs import RewardModelJobConfig
 from r1ray.data.labelled_steps import EncodedSteps
-from r1ray.data.pipeline import load_problems
 from r1ray.data.quarantine import DataReport
-from r1ray.errors import CheckpointError, DataError, R1RayError
+from r1ray.errors import DataError, R1RayError
 from r1ray.models.loading import decoder, load_tokenizer, resolve_model
 from r1ray.progress import ConsoleView
 from r1ray.runs import Run
@@ -31,6 +33,7 @@ from r1ray.train import cold_start as cold
 from r1ray.train.attempts import Attempt
 from r1ray.train.drive import drive
 from r1ray.train.labelling import Wanted, sample_attempts
+from r1ray.train.prepare import QUARANTINE, data_path, model_path, read_problems, record_models
 from r1ray.train.reward_examination import Examiner
 from r1ray.train.reward_rows import (
     Material,
@@ -43,7 +46,7 @@ from r1ray.train.reward_rows import (
     rule_rows,
 )
 from r1ray.train.reward_session import Ranks, RewardSession, steps_ahead
-from r1ray.train.trainer import WorkerContext
+from r1ray.train.trainer import WorkerContext, fetch, share
 from r1ray.train.watch import Watcher
 from r1ray.train.zero import ZeroEngine
 
@@ -57,7 +60,10 @@ def train_reward_model(config: RewardModelJobConfig, run: Run) -> dict[str, Any]
     checkpoint and the saved model are taken as they are.
     """
     config = settle(config, run)
+    plan = plan_reward_model(config)
+    Console().print(plan.table())
     connect()
+    wait_until_fits(plan, config.resources.wait_seconds)
     with ConsoleView(f"Reward model · {run.name}", 0) as view:
         config, material = gather(config, run, view)
         view.expect(steps_ahead(material.parts, config))
@@ -75,37 +81,18 @@ def settle(config: RewardModelJobConfig, run: Run) -> RewardModelJobConfig:
         ModelError: there is no model at a path.
         CheckpointError: the run is resumed, and the model that it started from has changed.
     """
-
-    def absolute(path: str) -> str:
-        return str(Path(path).absolute()) if path and Path(path).exists() else path
-
-    def data(path: str) -> str:
-        return str(Path(path).absolute()) if path and "://" not in path else path
-
+    problems = config.problems
     config = replace(
         config,
-        policy=replace(config.policy, path=absolute(config.policy.path)),
-        problems=replace(
-            config.problems, path=data(config.problems.path), heldout_path=data(config.problems.heldout_path)
-        ),
-        reward_model=replace(config.reward_model, path=data(config.reward_model.path)),
+        policy=replace(config.policy, path=model_path(config.policy.path)),
+        problems=replace(problems, path=data_path(problems.path), heldout_path=data_path(problems.heldout_path)),
+        reward_model=replace(config.reward_model, path=data_path(config.reward_model.path)),
     )
     run.save_config(config)
-    before = run.manifest()["parents"]
-    run.add_parent("policy", resolve_model(config.policy.path), source=config.policy.path)
-    was, now = (parents.get("policy", {}).get("sha256") for parents in (before, run.manifest()["parents"]))
-    if was is not None and was != now:
-        run.update(parents=before)
-        raise CheckpointError(
-            f"The policy at {config.policy.path} is not what this run started from: its hash was {was[:12]}, and is "
-            f"{now[:12]}. Put the old files back, or start a new run with --config {run.location}."
-        )
-    for name, path in {
-        "rows": config.reward_model.path,
-        "problems": config.problems.path,
-        "heldout": config.problems.heldout_path,
-    }.items():
-        if path and Path(path).exists():
+    record_models({"policy": config.policy.path}, run)
+    inputs = {"rows": config.reward_model.path, "problems": config.problems.path, "heldout": problems.heldout_path}
+    for name, path in inputs.items():
+        if path:
             run.add_input(name, path)
     return config
 
@@ -138,7 +125,7 @@ def _from_files(config: RewardModelJobConfig, run: Run, note: Note) -> Material:
 
 def _from_attempts(config: RewardModelJobConfig, run: Run, view: ConsoleView) -> tuple[RewardModelJobConfig, Material]:
     labels, process = config.step_labels, config.reward_model.kind == "process"
-    problems = load_problems(config.problems, config.run.seed)
+    problems = read_problems(config, run, view.note)
     train = problems.train[: labels.problems + labels.validation]
     heldout = problems.heldout[: config.reward_model.heldout]
     policy = _solver(config, run, {problem.id for problem in (*problems.train, *problems.heldout)}, view)
@@ -212,7 +199,7 @@ def _record(run: Run, report: DataReport, note: Note) -> None:
     rows = counted.pop("quarantined_rows")
     run.update(rows=counted)
     if rows:
-        path = run.folder / "quarantine.jsonl"
+        path = run.folder / QUARANTINE
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.reasons.items())
         note(f"{len(rows):,} of {report.rows_in:,} rows were set aside ({reasons}): {path}")
@@ -251,7 +238,7 @@ def _require(found: Any, what: str) -> None:
 def _train(config: RewardModelJobConfig, run: Run, parts: Parts[Any], view: ConsoleView) -> None:
     watcher, mailbox = Watcher(run, view, [RayMetricsSink(run.name)]), Mailbox()
     view.phase("loading the learner")
-    payload = {"config": config, "run": run, "parts": parts, "mailbox": mailbox}
+    payload = {"config": config, "run": run, "parts": share(parts), "mailbox": mailbox}
     try:
         drive(learn, payload, watcher, run=run, resources=config.resources, mailbox=mailbox)
     finally:
@@ -272,7 +259,7 @@ def learn(payload: Mapping[str, Any], context: WorkerContext) -> None:
         report=context.report,
     )
     try:
-        RewardSession(config, run, payload["parts"], mailbox, ranks).run()
+        RewardSession(config, run, fetch(payload["parts"]), mailbox, ranks).run()
     except R1RayError as error:
         mailbox.ask("error", error)  # running into it again would not help: the driver hears of it, nobody restarts
         if context.world_size > 1:
