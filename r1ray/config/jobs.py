@@ -125,7 +125,7 @@ class SFTJobConfig:
 class RewardModelJobConfig:
     """`jobs/reward_model.py`: a model of preferences between answers, or of the steps of a solution."""
 
-    run: RunConfig = field(default_factory=RunConfig)
+    run: RunConfig = field(default_factory=lambda: RunConfig(checkpoint_every=25, samples_every=0))
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     preference: PreferenceConfig = field(default_factory=PreferenceConfig)
@@ -137,7 +137,7 @@ class RewardModelJobConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=5e-5, schedule="cosine"))
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=4, schedule="cosine"))
     zero: ZeroConfig = field(default_factory=ZeroConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
 

@@ -15,7 +15,7 @@ class RewardModelConfig:
     """`process`: a score for every step; `preference`: one for an answer."""
     path: str = ""
     """File, folder, glob or URI of preference pairs or judged steps; empty = from rollouts of the policy."""
-    epochs: int = 2
+    epochs: int = 3
     """Passes over the rows."""
     max_steps: int = 0
     """Most optimizer steps; 0 = as many as the epochs take."""
