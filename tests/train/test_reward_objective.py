@@ -80,7 +80,7 @@ def test_step_losses_are_cross_entropies_at_the_steps_last_tokens(policy: Path) 
     for one in (*STEPS["a"], *STEPS["b"]):
         logits = engine.module.model(torch.tensor([one.token_ids])).logits[0, one.positions]  # type: ignore[operator]
         labels = torch.tensor(one.labels)
-        expected += float(F.cross_entropy(logits, torch.stack([1 - labels, labels], -1), reduction="sum"))
+        expected += F.cross_entropy(logits, torch.stack([1 - labels, labels], -1), reduction="sum").item()
     assert count == 5
     assert loss == pytest.approx(expected, rel=1e-4)
 
