@@ -52,6 +52,9 @@ class ZeroConfig:
     """
     offload: str = "none"
     """Keep on the CPU: `none`, `optimizer`, or `all` (optimizer and weights; stage 3)."""
+    portable: bool = True
+    """Above stage 0, write checkpoints a second time as whole tensors, so that a resumed run may have another number of
+    learners. Rank 0 holds 12 bytes a trained weight meanwhile."""
 
     def __post_init__(self) -> None:
         require(self.stage in (0, 1, 2, 3), "zero.stage", self.stage, "0, 1, 2 or 3")

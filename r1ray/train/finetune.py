@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import torch
+import torch.distributed as dist
 from rich.console import Console
 
 from r1ray.cluster.connect import connect
@@ -26,6 +28,7 @@ from r1ray.progress import ConsoleView
 from r1ray.runs import Run
 from r1ray.train.drive import drive
 from r1ray.train.examine import evaluations, paired
+from r1ray.train.listener import Listener
 from r1ray.train.loop import planned_steps
 from r1ray.train.prepare import QUARANTINE, data_path, model_path, read_problems, record_models
 from r1ray.train.sft_session import SFTData, SFTSession, SFTWorkers, loop_config, row_order
@@ -84,6 +87,21 @@ def learn(payload: Mapping[str, Any], context: WorkerContext) -> None:
         mailbox.ask("error", error)
         if context.world_size > 1:
             raise  # the other ranks are waiting in a collective
+
+
+def rehearse_rank(config: SFTJobConfig, run: Run, listener: Listener, *, rank: int, world_size: int) -> None:
+    """One rank of the job in a process group that is there already, without Ray (see `train.rehearsal`)."""
+    device = torch.device("cuda", rank) if config.resources.learner_gpus else torch.device("cpu")
+    workers = SFTWorkers(
+        make_engine=partial(
+            ZeroEngine, zero=config.zero, dtype=config.precision.dtype, device=device, precision=config.precision
+        ),
+        make_generation=functools.partial(generation, config, device.type),
+        meet=dist.barrier,
+        report=lambda values: None,
+    )
+    data = read_data(config, run, lambda text: None)
+    SFTSession(config, run, data, workers, listener, rank=rank, world_size=world_size).run()
 
 
 def generation(config: SFTJobConfig, device: str, policy: PolicyConfig) -> GenerationEngine:

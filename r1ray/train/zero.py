@@ -18,6 +18,7 @@ from r1ray.config.sft import PrecisionConfig
 from r1ray.errors import CheckpointError
 from r1ray.models.policy import Policy, policy_state_dict
 from r1ray.train.engine import Bound, adamw, learning_rate, parameter_groups, saved_module, set_rates, still_until
+from r1ray.train.portable import PORTABLE, read_portable, write_portable
 
 TAG = "zero"
 """Name of DeepSpeed's own folder inside a checkpoint."""
@@ -83,6 +84,7 @@ class ZeroEngine:
             for reader, parameter in _external_parameters(module):
                 deepspeed.zero.register_external_parameter(reader, parameter)
         self._gathered = deepspeed.zero.GatheredParameters
+        self._fragments = deepspeed.utils
         self.module: nn.Module = self._engine.module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,6 +141,8 @@ class ZeroEngine:
         """Write weights, optimizer state and step through DeepSpeed."""
         state = {"optimizer_step": self._step}
         self._engine.save_checkpoint(str(folder), tag=TAG, client_state=state, save_latest=False)
+        if self._zero.stage and self._zero.portable and self._step:
+            write_portable(folder, self.module, self._engine.optimizer, self._fragments, self._step, self.rank)
         if self.rank == 0:
             (folder / LAYOUT).write_text(json.dumps(self._layout))
 
@@ -152,13 +156,28 @@ class ZeroEngine:
         if not path.is_file():
             raise CheckpointError(f"{folder} holds no checkpoint of the trainer: {path.name} is not there.")
         layout = json.loads(path.read_text())
-        if layout != self._layout:
-            raise CheckpointError(
-                f"{folder} was written with {_spelled(layout)}; this run has {_spelled(self._layout)}. Resume with the "
-                "settings that the run was started with."
-            )
+        if layout != self._layout and self._load_elsewise(folder, layout):
+            return
         _, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
         self._step = client_state["optimizer_step"]
+
+    def _load_elsewise(self, folder: Path, layout: Mapping[str, Any]) -> bool:
+        """Read a checkpoint of another number of ranks or stage from its whole tensors; False if DeepSpeed's own files
+        serve, which at stage 0 are whole."""
+        changed = {name for name in self._layout if layout.get(name) != self._layout[name]}
+        if changed == {"resources.learners"} and self._zero.stage == 0:
+            return False
+        if changed <= {"resources.learners", "zero.stage"} and self._zero.stage and (folder / PORTABLE).is_file():
+            gathered = self._gathered if self._zero.stage == 3 else None
+            self._step = read_portable(
+                folder, self.module, self._engine.optimizer, self._fragments, gathered, self.rank
+            )
+            return True
+        raise CheckpointError(
+            f"{folder} was written with {_spelled(layout)}; this run has {_spelled(self._layout)}. Resume with the "
+            "settings that the run was started with. (The number of learners may change at stage 0, and above it where "
+            "the run wrote zero.portable checkpoints.)"
+        )
 
     def _clip(self) -> None:
         parameters = [parameter for parameter in self.module.parameters() if parameter.grad is not None]

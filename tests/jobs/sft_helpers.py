@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,9 @@ from r1ray.config.run import RunConfig
 from r1ray.config.sft import SFTConfig
 from r1ray.train import finetune
 from r1ray.train.trainer import WorkerContext
-from tests.jobs.helpers import Ended, MortalMailbox, keep_signals, note_attempt
+from tests.jobs.helpers import Ended, MortalMailbox, keep_signals, note_attempt, press_ctrl_c_after
+
+__all__ = ["learn_mortally", "press_ctrl_c_after", "run_sft", "tiny_sft"]
 
 VERB = "r1ray.train.finetune:train_sft"
 
@@ -56,8 +56,3 @@ def learn_mortally(payload: Mapping[str, Any], context: WorkerContext) -> None:
     if note_attempt(payload, context) == 1:
         payload = {**payload, "mailbox": MortalMailbox(payload["mailbox"], step=5)}
     finetune.learn(payload, context)
-
-
-def kill_self() -> None:
-    """As the kernel would when memory runs out."""
-    os.kill(os.getpid(), signal.SIGKILL)

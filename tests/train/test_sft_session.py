@@ -1,4 +1,4 @@
-"""One rank's SFT run with real networks and everything else in this process: from a config to a saved, examined model."""
+"""One rank's SFT run with real networks and everything else in this process: from a config to a saved model."""
 
 import math
 from collections.abc import Mapping
