@@ -37,6 +37,8 @@ class CorpusConfig:
     """MiB beyond which a line is quarantined rather than read."""
     shard_rows: int = 20_000
     """Rows in one shard."""
+    tokenizer: str = ""
+    """Model whose tokenizer turns the rows into packed shards of token ids, under `tokens/`; empty = none."""
     work_cpus: float = 1.0
     """CPUs booked by one task."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from r1ray.config.augment import AugmentConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
@@ -13,6 +15,7 @@ from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
+<<<<<<< HEAD
 from r1ray.config.sft import (
     AccumulationConfig,
     ClippingConfig,
@@ -22,6 +25,9 @@ from r1ray.config.sft import (
     SFTConfig,
     TransferConfig,
 )
+=======
+from r1ray.config.shards import ShardsConfig
+>>>>>>> wip-corpus
 from r1ray.errors import ConfigError
 
 
@@ -149,9 +155,12 @@ class CorpusJobConfig:
     run: RunConfig = field(default_factory=RunConfig)
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    domain: DomainConfig = field(default_factory=DomainConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+<<<<<<< HEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,3 +201,7 @@ class PipelineJobConfig:
         )
     )
     """Steps are judged by the trained model alone, and by their mean: adding steps earns nothing."""
+=======
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
+>>>>>>> wip-corpus

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from r1ray.config.serialise import config_classes
 from r1ray.errors import DataError
 from r1ray.report.charts import interval_chart, reliability_chart
+from r1ray.report.corpus import corpus_view
 from r1ray.report.curves import charts
 from r1ray.report.headline import accuracies, cards
 from r1ray.report.rollouts import choose, colour_scale, show
@@ -67,6 +68,7 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "rollouts": [(step, [show(row, scale) for row in rows]) for step, rows in chosen],
         "scale": scale,
+        "corpus": corpus_view(_read_json(folder / "corpus.json")),
     }
 
 

@@ -10,7 +10,7 @@ from r1ray.data.corpus.rows import Row, joined
 from r1ray.data.quarantine import QuarantinedRow
 
 EXAMPLES = 6
-_NAMES = ("language", "domain", "tier", "family")
+_NAMES = ("language", "domain", "tier", "family", "operator")
 
 
 @dataclass(kw_only=True, slots=True)

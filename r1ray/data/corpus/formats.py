@@ -88,8 +88,15 @@ def page_text(content: bytes) -> str:
 
 def _read_csv(path: str, stream: IO[bytes], limit: int) -> Iterator[RawRow]:
     csv.field_size_limit(limit)
-    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-    names = next(reader, [])
+    text = io.TextIOWrapper(cast(Any, stream), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _csv_rows(path, csv.reader(text))
+    finally:
+        text.detach()
+
+
+def _csv_rows(path: str, reader: Any) -> Iterator[RawRow]:
+    names: list[str] = next(reader, [])
     while True:
         try:
             values = next(reader, None)

@@ -13,7 +13,7 @@ import numpy as np
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.config.serialise import to_dict
 from r1ray.data.clean.repair import decoder_name
-from r1ray.data.corpus import duplicates, read, shards
+from r1ray.data.corpus import duplicates, read, shards, tokens
 from r1ray.data.corpus.pieces import Pieces
 from r1ray.data.corpus.units import Inputs
 from r1ray.data.dedup.shingles import Ints, offsets_of
@@ -101,6 +101,8 @@ class CorpusPlan:
             lambda unit: shards.split_unit(pieces, unit, int(bases[unit]), (exact, groups), count, config),
         )
         yield Stage(shards.SHARDS, count, lambda shard: shards.write_shard(pieces, shard, len(units), count, config))
+        if config.corpus.tokenizer:
+            yield Stage(tokens.TOKENS, count, lambda shard: tokens.tokenise_shard(pieces, shard, config))
 
     def dropped(self, exact: int, groups: int) -> dict[str, int]:
         """Rows that deduplication took out, by reason."""

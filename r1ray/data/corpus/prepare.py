@@ -1,4 +1,4 @@
-"""What happens to rows one batch at a time, before they meet each other: clean, decontaminate, mask, label."""
+"""What happens to rows a batch at a time, before they meet each other: clean, classify, decontaminate, mask, label."""
 
 import functools
 from collections import Counter
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from r1ray.config.corpus import DecontaminateConfig
 from r1ray.config.jobs import CorpusJobConfig
+from r1ray.data.classify.domain import domains_of, judge_domain
+from r1ray.data.classify.noise import judge_noise
 from r1ray.data.clean.language import identify
 from r1ray.data.clean.rows import clean_row
 from r1ray.data.corpus.rows import Row, finish_row, joined
@@ -44,26 +46,42 @@ def prepare(rows: Sequence[Row], config: CorpusJobConfig) -> Prepared:
             continue
         _note(result, "repair", row, after, fields)
         cleaned.append(after)
-    leaks: Sequence[Drop | None] = [None] * len(cleaned)
-    if config.decontaminate.against:
-        leaks = find_leaks([joined(row, fields) for row in cleaned], evaluation_index(config.decontaminate))
-    for row, leak in zip(cleaned, leaks, strict=True):
-        if leak is not None:
-            result.dropped.append((row, leak))
+    texts = [joined(row, fields) for row in cleaned]
+    verdicts = _judge(texts, cleaned, config)
+    for row, text, drop in zip(cleaned, texts, verdicts, strict=True):
+        if drop is not None:
+            result.dropped.append((row, drop))
             continue
         masked, counts = mask_row(row, fields, config.privacy)
         if counts:
             result.masked.update(counts)
             _note(result, "mask", row, masked, fields)
-        result.rows.append(_label(masked, fields))
+        result.rows.append(_label(masked, text, config))
     return result
 
 
-def _label(row: Row, fields: Sequence[str]) -> Row:
-    tier, word = judge_tier(row, checked=True)
-    provenance = {**row["provenance"], **({"tier_by": word} if word else {})}
-    language = identify(joined(row, fields)).code
-    return finish_row({**row, "tier": tier, "provenance": provenance, "language": language}, fields)
+def _judge(texts: Sequence[str], rows: Sequence[Row], config: CorpusJobConfig) -> list[Drop | None]:
+    """Why each text goes, if it does: noise, a domain that is not kept, an evaluation problem. Notes the domains."""
+    found: list[Drop | None] = [None] * len(texts)
+    judges = [judge_noise(texts, config.noise)]
+    if config.domain.enabled:
+        domains = domains_of(texts, config.domain)
+        judges.append([judge_domain(domain, config.domain) for domain in domains])
+        for row, domain in zip(rows, domains, strict=True):
+            row["domain"] = domain.name
+    if config.decontaminate.against:
+        judges.append(find_leaks(texts, evaluation_index(config.decontaminate)))
+    for verdicts in judges:
+        found = [one or other for one, other in zip(found, verdicts, strict=True)]
+    return found
+
+
+def _label(row: Row, text: str, config: CorpusJobConfig) -> Row:
+    model = "noise classifier" if config.noise.enabled else ""
+    tier, word = judge_tier(row, checked=True, model=model)
+    provenance = {**row["provenance"], "tier_by": word}
+    row = {**row, "tier": tier, "provenance": provenance, "language": identify(text).code}
+    return finish_row(row, config.corpus.text_fields)
 
 
 def _note(result: Prepared, step: str, before: Row, after: Row, fields: Sequence[str]) -> None:

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1ray.data.corpus import duplicates, read, shards
+from r1ray.data.corpus import duplicates, read, shards, tokens
 from r1ray.data.corpus.figures import Figures
 from r1ray.data.corpus.plan import CorpusPlan, content_settings
 from r1ray.data.verdict import Funnel
-from r1ray.data.versions import MANIFEST, SHARDS, VERSIONS, beside
+from r1ray.data.versions import MANIFEST, SHARDS, VERSIONS, beside, locate, read_manifest
 from r1ray.errors import DataError
 from r1ray.runs.files import hash_file, write_json
 
 FIGURES = "figures.json"
 QUARANTINE = "quarantine"
 DROPPED = "dropped"
+LABELLED = "labelled"
 
 
 def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
@@ -32,9 +33,11 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
     pieces, output = plan.pieces, plan.output
     results = [pieces.result(read.STAGE, unit) for unit in range(counts[read.STAGE])]
     written = [pieces.result(shards.SHARDS, shard) for shard in range(counts[shards.SHARDS])]
-    funnel = _funnel(plan, counts, results, sum(one["shard"]["rows"] for one in written))
+    kept = sum(one["shard"]["rows"] - one["shard"]["variants"] for one in written)
+    funnel = _funnel(plan, counts, results, kept)
     figures = Figures()
-    for result in [*results, *written]:
+    split = [pieces.result(shards.SPLIT, unit) for unit in range(counts[shards.SPLIT])]
+    for result in [*results, *split, *written]:
         figures.add(result["figures"])
     for group in range(counts.get(duplicates.VERIFY, 0)):
         figures.show("near duplicates", pieces.result(duplicates.VERIFY, group)["examples"])
@@ -51,6 +54,7 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
         "config": content_settings(plan.config),
         "funnel": funnel.to_json(),
         "tiers": dict(figures.counts.get("tier", {})),
+        "variants": sum(entry["variants"] for entry in entries),
         "domains": dict(figures.counts.get("domain", {})),
     }
     version = beside(output) / VERSIONS / content
@@ -59,8 +63,11 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
         (temporary / SHARDS).mkdir(parents=True)
         for number, entry in enumerate(entries):
             shutil.copyfile(pieces.folder(shards.SHARDS, number) / entry["name"], temporary / SHARDS / entry["name"])
-        for kind, source in ((QUARANTINE, read.QUARANTINE), (DROPPED, read.DROPPED)):
-            _collect(plan, counts[read.STAGE], temporary / kind, source)
+        _collect(plan, read.STAGE, read.QUARANTINE, temporary / QUARANTINE)
+        _collect(plan, read.STAGE, read.DROPPED, temporary / DROPPED)
+        _collect(plan, shards.SPLIT, shards.LABELLED, temporary / LABELLED)
+        if tokens.TOKENS in counts:
+            manifest["tokens"] = tokens.collect_tokens(pieces, len(entries), temporary / tokens.TOKENS, plan.config)
         write_json(temporary / FIGURES, figures.to_json())
         write_json(temporary / MANIFEST, manifest)
         shutil.rmtree(version, ignore_errors=True)
@@ -97,10 +104,16 @@ def is_published(plan: CorpusPlan) -> dict[str, Any] | None:
         return None
     if manifest.get("plan") != plan.fingerprint():
         return None
-    files = {entry["name"]: entry["sha256"] for entry in manifest["shards"]}
-    folder = plan.output / SHARDS
-    intact = all((folder / name).is_file() and hash_file(folder / name) == sha256 for name, sha256 in files.items())
-    return manifest if intact else None
+    return None if damaged_shards(plan.output) else manifest
+
+
+def damaged_shards(corpus: str | Path) -> list[str]:
+    """Names of the shards that are missing, or not what the manifest says."""
+    folder = Path(locate(str(corpus))) / SHARDS
+    files = {entry["name"]: entry["sha256"] for entry in read_manifest(corpus)["shards"]}
+    return [
+        name for name, sha256 in files.items() if not (folder / name).is_file() or hash_file(folder / name) != sha256
+    ]
 
 
 def current_version(output: Path) -> str:
@@ -130,12 +143,15 @@ def _funnel(plan: CorpusPlan, counts: Mapping[str, int], results: list[dict[str,
     return whole
 
 
-def _collect(plan: CorpusPlan, units: int, folder: Path, name: str) -> None:
-    """One file of all units' lines, in their order."""
+def _collect(plan: CorpusPlan, stage: str, name: str, folder: Path) -> None:
+    """One file of all units' lines, in their order; none where there is no line."""
+    units = range(len(plan.inputs.units))
+    if not any((plan.pieces.folder(stage, unit) / name).stat().st_size for unit in units):
+        return
     folder.mkdir()
     with (folder / f"{folder.name}.jsonl").open("wb") as sink:
-        for unit in range(units):
-            with (plan.pieces.folder(read.STAGE, unit) / name).open("rb") as source:
+        for unit in units:
+            with (plan.pieces.folder(stage, unit) / name).open("rb") as source:
                 shutil.copyfileobj(source, sink)
 
 

@@ -15,7 +15,7 @@ from r1ray.data.sources import QUESTION_FIELDS, normalise_row, problem_row
 Row = dict[str, Any]
 
 TEXT_COLUMNS = ("question", "solution", "answer", "text", "family", "metadata", "language", "domain", "tier", "parent",
-                "provenance")  # fmt: skip
+                "operator", "provenance")  # fmt: skip
 SCHEMA = pa.schema(
     [pa.field("id", pa.string(), nullable=False)]
     + [pa.field(name, pa.string(), nullable=False) for name in TEXT_COLUMNS]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.data.corpus.duplicates import EXACT, VERIFY, dropped_rows
 from r1ray.data.corpus.figures import Figures
+from r1ray.data.corpus.grow import grow
 from r1ray.data.corpus.keys import numbers
 from r1ray.data.corpus.pieces import Pieces
 from r1ray.data.corpus.read import ROWS
@@ -19,6 +20,7 @@ from r1ray.data.dedup.shingles import Ints
 from r1ray.runs.files import hash_file
 
 SPLIT, SHARDS = "split", "shards"
+LABELLED = "labelled.jsonl"
 _PARTS, _INDEX = "parts.arrow", "parts.json"
 _ROW_GROUP = 2000
 
@@ -26,7 +28,7 @@ _ROW_GROUP = 2000
 def split_unit(
     pieces: Pieces, unit: int, base: int, parts: tuple[int, int], shards: int, config: CorpusJobConfig
 ) -> dict[str, Any]:
-    """The rows of a unit that are no duplicates, cut by shard.
+    """The rows of a unit that are no duplicates, and their variants, cut by shard.
 
     Args:
         base: rows in the units before this one.
@@ -37,18 +39,25 @@ def split_unit(
     gone = np.concatenate([dropped_rows(pieces, EXACT, parts[0]), dropped_rows(pieces, VERIFY, parts[1])])
     kept = ~np.isin(names, gone)
     index: list[list[int]] = [[] for _ in range(shards)]
+    figures = Figures()
     start = written = 0
     with pieces.writing(SPLIT, unit) as folder:
         with (
             pq.ParquetFile(pieces.folder("read", unit) / ROWS) as file,
             pa.OSFile(str(folder / _PARTS), "wb") as sink,
             pa.ipc.new_file(sink, SCHEMA) as writer,
+            (folder / LABELLED).open("w", encoding="utf-8") as labelled,
         ):
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
                 mask = kept[start : start + len(table)]
                 start += len(table)
                 table = table.filter(pa.array(mask))
+                if config.augment.operators:
+                    grown = grow(table.to_pylist(), config)
+                    table = pa.concat_tables([table, to_table(grown.rows)])
+                    figures.count("attempts", grown.checks.elements())
+                    labelled.writelines(json.dumps(row) + "\n" for row in grown.labelled)
                 homes = home_shards(table.column("id").to_pylist(), shards)
                 for shard in np.unique(homes).tolist():
                     part = table.filter(pa.array(homes == shard)).combine_chunks()
@@ -56,15 +65,19 @@ def split_unit(
                     index[shard].append(written)
                     written += 1
         (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
-        return pieces.save_result(folder, {"rows": int(kept.sum())})
+        return pieces.save_result(folder, {"rows": int(kept.sum()), "figures": figures.to_json()})
 
 
 def write_shard(pieces: Pieces, shard: int, units: int, shards: int, config: CorpusJobConfig) -> dict[str, Any]:
     """One shard: its rows from all units, sorted by id, each id once."""
     tables = [_part(pieces, unit, shard) for unit in range(units)]
     rows: list[Row] = pa.concat_tables(tables).to_pylist()
-    rows.sort(key=lambda row: (row["id"], bool(row["parent"]), row["provenance"]))
-    unique = [row for place, row in enumerate(rows) if not place or row["id"] != rows[place - 1]["id"]]
+    rows.sort(key=lambda row: (row["id"], bool(row["operator"]), row["provenance"]))
+    # A variant may be what it was made from, or what another one is.
+    unique = [
+        row for place, row in enumerate(rows)
+        if not (row["operator"] and place and row["id"] == rows[place - 1]["id"])
+    ]  # fmt: skip
     figures = Figures()
     figures.describe(unique, config.corpus.text_fields)
     figures.show("sample", ({**row, "text": row["text"][:600]} for row in unique[:1]))
@@ -77,6 +90,7 @@ def write_shard(pieces: Pieces, shard: int, units: int, shards: int, config: Cor
         entry = {
             "name": name,
             "rows": len(unique),
+            "variants": sum(bool(row["operator"]) for row in unique),
             "bytes": (folder / name).stat().st_size,
             "sha256": hash_file(folder / name),
             "content": content.hexdigest(),

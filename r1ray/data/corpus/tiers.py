@@ -15,15 +15,18 @@ from r1ray.reasoning.arithmetic import find_statements
 TIERS = ("L0", "L1", "L2", "L3")
 
 
-def judge_tier(row: Mapping[str, Any], *, checked: bool) -> tuple[str, str]:
+def judge_tier(row: Mapping[str, Any], *, checked: bool, model: str = "") -> tuple[str, str]:
     """(tier, on whose word) of a row.
 
     Args:
         row: with `question`, `solution`, `answer`.
         checked: whether the rules of cleaning have passed it.
+        model: which model has passed it besides; empty = none.
     """
     if row.get("solution") and row.get("answer") and recomputes(row["solution"], row["answer"]):
         return "L3", "solution recomputed"
+    if model:
+        return "L2", model
     return ("L1", "rules") if checked else ("L0", "")
 
 

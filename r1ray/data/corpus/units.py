@@ -111,14 +111,12 @@ def _line_ranges(path: str, size: int) -> Iterator[tuple[int, int, int]]:
     begin, line, lines, place = 0, 1, 0, 0
     with open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK):
-            cut = chunk.find(b"\n", max(0, begin + size - place)) if begin + size < place + len(chunk) else -1
-            if cut >= 0:
-                lines += chunk.count(b"\n", 0, cut + 1)
+            start = 0
+            while (cut := chunk.find(b"\n", max(start, begin + size - place))) >= 0:
+                lines += chunk.count(b"\n", start, cut + 1)
                 yield begin, place + cut + 1, line
-                begin, line = place + cut + 1, line + lines
-                lines = chunk.count(b"\n", cut + 1)
-            else:
-                lines += chunk.count(b"\n")
+                begin, line, lines, start = place + cut + 1, line + lines, 0, cut + 1
+            lines += chunk.count(b"\n", start)
             place += len(chunk)
     if place > begin:
         yield begin, place, line

@@ -1,0 +1,1 @@
+"""Small classifiers of text that the project trains itself: noise, and domains."""
