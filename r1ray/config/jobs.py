@@ -15,7 +15,6 @@ from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
-<<<<<<< HEAD
 from r1ray.config.sft import (
     AccumulationConfig,
     ClippingConfig,
@@ -25,9 +24,7 @@ from r1ray.config.sft import (
     SFTConfig,
     TransferConfig,
 )
-=======
 from r1ray.config.shards import ShardsConfig
->>>>>>> wip-corpus
 from r1ray.errors import ConfigError
 
 
@@ -160,7 +157,8 @@ class CorpusJobConfig:
     dedup: DedupConfig = field(default_factory=DedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
-<<<<<<< HEAD
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +199,3 @@ class PipelineJobConfig:
         )
     )
     """Steps are judged by the trained model alone, and by their mean: adding steps earns nothing."""
-=======
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    shards: ShardsConfig = field(default_factory=ShardsConfig)
->>>>>>> wip-corpus
