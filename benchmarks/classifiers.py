@@ -40,7 +40,7 @@ DOMAIN_OF = {
     "contracts": "law", "licences": "law", "other law": "law", "python": "code", "c": "code", "wiki": "general",
     "c4": "general", "strategyqa": "general",
 }  # fmt: skip
-LEARNED_LAW = ("cuad", "contract_nli")
+LEARNED_LAW = ("cuad", "contract_nli", "maud", "nys", "definition", "corporate", "hearsay", "unfair")
 
 
 def main() -> None:
@@ -236,9 +236,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", required=True, help="folder of public files, see docs/classifiers.md")
     parser.add_argument("--law", default="", help="JSONL of {task, text}: LegalBench's train.tsv files")
-    parser.add_argument("--most", type=int, default=800, help="documents of one source")
-    parser.add_argument("--noise-rows", type=int, default=400, help="held-out passages that each corruption spoils")
-    parser.add_argument("--thin", type=int, default=10, help="one text in so many teaches those that miss a corruption")
+    parser.add_argument("--most", type=int, default=600, help="documents of one source")
+    parser.add_argument("--noise-rows", type=int, default=300, help="held-out passages that each corruption spoils")
+    parser.add_argument("--thin", type=int, default=12, help="one text in so many teaches those that miss a corruption")
     parser.add_argument("--embed", default="", help="model whose hidden states are tried as features; empty = none")
     parser.add_argument("--embed-rows", type=int, default=100, help="passages of each domain to learn from, embedded")
     parser.add_argument("--write", action="store_true", help="write the trained classifiers into the package")

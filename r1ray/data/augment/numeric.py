@@ -13,7 +13,8 @@ from r1ray.data.augment.variant import Edit, Inapplicable, Row
 SPREAD = Fraction(5, 100)
 """Largest relative change."""
 _GRAINS = 1000
-_YEARS = range(1800, 2101)
+_FIXED = frozenset(map(Fraction, (100, 1000, *range(1800, 2101))))
+"""Scales, which derivations use, and years."""
 
 
 def numeric(row: Row, stream: Random) -> Edit:
@@ -37,7 +38,7 @@ def _table(row: Row, table: Any, stream: Random) -> Edit:
     values: dict[Fraction, Fraction] = {}
     for cells in table:
         for number in find_numbers(" | ".join(map(str, cells))):
-            if number.value and not (number.value.denominator == 1 and int(number.value) in _YEARS):
+            if number.value and number.value not in _FIXED:
                 values.setdefault(number.value, draw_near(number, stream))
     values = {old: new for old, new in values.items() if old != new}
     if not values:
@@ -45,6 +46,8 @@ def _table(row: Row, table: Any, stream: Random) -> Edit:
     fields: dict[str, Any] = {"table": [[replace_numbers(str(cell), values) for cell in cells] for cells in table]}
     if not row.get("question"):
         return Edit(fields=fields, reason="the table has no question to check")
+    if any(number.value in values for number in find_numbers(str(row["question"]))):
+        raise Inapplicable("the question quotes the table")
     derivation, answer = row.get("derivation"), row.get("answer")
     equation = read_equation(str(derivation), str(answer)) if derivation and answer is not None else None
     if equation is None:

@@ -1,4 +1,4 @@
-"""A text classifier as one small file: labels, which n-grams, word lists, and weights of eight bits."""
+"""A text classifier as one small file: labels, which n-grams, word lists, and weights of sixteen bits."""
 
 import json
 import zipfile
@@ -59,16 +59,13 @@ class NgramClassifier:
 
     def save(self, path: Path) -> None:
         """Write one `.npz`; the same classifier gives the same bytes."""
-        scale = np.abs(self.weights).max(axis=1) / 127
-        scale[scale == 0] = 1
         spec = {
             "labels": self.labels,
             "ngrams": asdict(self.ngrams),
-            "lexicons": {name: sorted(words) for name, words in self.lexicons.items()},
+            "lexicons": [[name, sorted(words)] for name, words in self.lexicons.items()],  # in the order of the weights
         }
         arrays = {
-            "weights": np.round(self.weights / scale[:, None]).astype(np.int8),
-            "scale": scale.astype(np.float32),
+            "weights": self.weights.astype(np.float16),
             "bias": np.asarray(self.bias, np.float32),
             "spec": np.frombuffer(json.dumps(spec, sort_keys=True).encode(), np.uint8),
         }
@@ -140,7 +137,7 @@ def load_classifier(path: Path) -> NgramClassifier:
     try:
         with np.load(path) as found:
             spec = json.loads(found["spec"].tobytes())
-            weights = found["weights"].astype(np.float32) * found["scale"][:, None]
+            weights = found["weights"].astype(np.float32)
             bias = found["bias"]
         ngrams: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in spec["ngrams"].items()
@@ -148,7 +145,7 @@ def load_classifier(path: Path) -> NgramClassifier:
         return NgramClassifier(
             labels=tuple(spec["labels"]),
             ngrams=Ngrams(**ngrams),
-            lexicons={name: frozenset(words) for name, words in spec["lexicons"].items()},
+            lexicons={name: frozenset(words) for name, words in spec["lexicons"]},
             weights=weights,
             bias=bias,
         )

@@ -17,7 +17,9 @@ from r1ray.errors import ConfigError
 NOISE, CLEAN = "noise", "clean"
 NGRAMS = Ngrams(bits=15, chars=(1, 2, 3, 4), words=(1, 2), max_chars=2000)
 LANGUAGES = ("en", UNKNOWN)
-"""What the classifier that comes with r1ray has seen: other languages pass it unjudged."""
+"""What the classifier that comes with r1ray has seen: text that is surely in another language passes it unjudged."""
+SURE = 0.5
+"""Score above which a language is sure. Single letters between blanks look a little like several."""
 
 
 def judge_noise(texts: Sequence[str], config: NoiseConfig, classifier: Classifier | None = None) -> list[Drop | None]:
@@ -43,7 +45,7 @@ def judge_noise(texts: Sequence[str], config: NoiseConfig, classifier: Classifie
         if len(text) >= 8 * config.least_words or len(text.split()) >= config.least_words
     ]
     if not config.model and classifier is None:
-        chosen = [n for n in chosen if identify(texts[n]).code in LANGUAGES]
+        chosen = [n for n in chosen if not _foreign(texts[n])]
     verdicts: list[Drop | None] = [None] * len(texts)
     scores = model.probabilities([texts[n] for n in chosen])[:, list(model.labels).index(config.label)]
     for n, score in zip(chosen, scores.tolist(), strict=True):
@@ -93,6 +95,11 @@ def cut_passages(text: str, draw: Random, most: int = 12) -> list[str]:
             pieces.append(text[start:end])
         start = end + 1
     return [piece for piece in pieces if piece.strip()]
+
+
+def _foreign(text: str) -> bool:
+    language = identify(text)
+    return language.code not in LANGUAGES and language.score > SURE
 
 
 @lru_cache(maxsize=4)

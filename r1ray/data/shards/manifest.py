@@ -50,8 +50,10 @@ class ShardManifest:
     """Hash of the chat template."""
     config: dict[str, Any]
     """Settings that the rows were made with."""
+    used: int
+    """Corpus rows that gave token rows."""
     skipped: dict[str, int]
-    """Corpus rows that gave no token row, by reason."""
+    """Corpus rows that gave none, by reason."""
 
     @property
     def blocks(self) -> list[BlockEntry]:
@@ -93,6 +95,7 @@ class ShardManifest:
             "config": self.config,
             "counts": self.counts,
             "rows_by_bucket": dict(sorted(rows_by_bucket.items(), key=lambda item: int(item[0]))),
+            "used": self.used,
             "skipped": self.skipped,
             "files": [asdict(file) for file in self.files],
         }
@@ -116,6 +119,7 @@ def read_manifest(text: str, where: str) -> ShardManifest:
             tokenizer=found["tokenizer"],
             template=found["template"],
             config=found["config"],
+            used=found["used"],
             skipped=found["skipped"],
         )
         stated = found["content_hash"]
@@ -124,6 +128,20 @@ def read_manifest(text: str, where: str) -> ShardManifest:
     if stated != manifest.content_hash:
         raise DataError(f"{where} contradicts itself: its blocks do not give its content hash. Write the shards anew.")
     return manifest
+
+
+def utilisation(manifest: ShardManifest, rows_read: int) -> float:
+    """Share of the raw rows that ended in shards; 0 where none was read.
+
+    Raises:
+        DataError: more rows are in shards than were read.
+    """
+    if manifest.used > rows_read:
+        raise DataError(
+            f"{manifest.used} rows ended in shards, but {rows_read} were read. Count augmented and synthetic rows as read, "
+            "or leave them out of both."
+        )
+    return manifest.used / rows_read if rows_read else 0.0
 
 
 def merge_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -35,8 +35,10 @@ class ShardPart:
     """The files that one writer wrote."""
 
     files: tuple[ShardFile, ...]
+    used: int
+    """Corpus rows that gave token rows."""
     skipped: dict[str, int]
-    """Corpus rows that gave no token row, by reason."""
+    """Corpus rows that gave none, by reason."""
 
 
 def write_shards(
@@ -62,6 +64,7 @@ def write_part(
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{_prefix(part)}-*.parquet"):
         stale.unlink()
+    used = 0
     skipped: Counter[str] = Counter()
     waiting: dict[int, list[ShardRow]] = {}
     tokens: Counter[int] = Counter()
@@ -72,6 +75,7 @@ def write_part(
             except BadRow as error:
                 skipped[error.reason] += 1
                 continue
+            used += 1
             for token_row in token_rows:
                 length = len(token_row.token_ids)
                 bucket = bucket_of(length)
@@ -82,7 +86,7 @@ def write_part(
                 tokens[bucket] += length
         for bucket in sorted(waiting):
             files.add(waiting[bucket], bucket)
-    return ShardPart(files=tuple(files.written), skipped=dict(skipped))
+    return ShardPart(files=tuple(files.written), used=used, skipped=dict(skipped))
 
 
 def finish_shards(
@@ -98,6 +102,7 @@ def finish_shards(
         tokenizer=tokenizer_hash(tokenizer),
         template=template_hash(tokenizer),
         config=asdict(config),
+        used=sum(part.used for part in parts),
         skipped=merge_counts(part.skipped for part in parts),
     )
     if not manifest.files:

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from r1ray.data.synthesize.teacher import Asked
@@ -90,7 +91,7 @@ class OpenAIEndpoint:
                     ) from error
                 after = error.headers.get("Retry-After", "")
                 pause = min(_LONGEST_PAUSE, float(after)) if after.isdigit() else pause
-            except (OSError, ValueError) as error:  # refused, broken off, timed out; or no JSON
+            except (OSError, HTTPException, ValueError) as error:  # refused, broken off, timed out; or no JSON
                 trouble = f"{type(error).__name__}: {error}"
             if attempt < self.retries:
                 self.sleep(pause)

@@ -3,7 +3,8 @@
     generation-01.jsonl            written aside and renamed: whole or absent
     generation-02.partial.jsonl    a line a batch, flushed to the disk; half of a last line is cut off
 
-The first line of each is a header with the run's key, so that no run goes on with another's rows.
+Lines are ASCII, whatever a teacher wrote. The first one is a header with the run's key, so that no run goes on with
+another's rows.
 """
 
 import json
@@ -67,7 +68,7 @@ class Journal:
         fsync(self._folder)
 
     def _read(self, path: Path, generation: int) -> list[Batch]:
-        header, *batches = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        header, *batches = map(json.loads, path.read_text(encoding="ascii").splitlines())
         if header != self._header(generation):
             raise DataError(
                 f"{path} was written by a run with other settings, seeds or teacher (key {header.get('key')}, this run "
@@ -80,7 +81,7 @@ class Journal:
 
     def _append(self, path: Path, line: Mapping[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+            file.write(json.dumps(line, sort_keys=True) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

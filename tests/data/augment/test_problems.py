@@ -201,6 +201,8 @@ def test_a_table_keeps_its_years_and_its_answer_is_executed() -> None:
     after, before = (Fraction(cell.replace("$ ", "").replace(",", "")) for cell in new[1][1:])
     assert Fraction(edit.fields["answer"]) == after - before
     assert attempt(numeric, {**row, "derivation": ""}, Random(1)).check == "rejected"
+    quoting = {**row, "question": "How far is 1,452.4 from 1,146.2?"}
+    assert attempt(numeric, quoting, Random(1)).reason == "the question quotes the table"
 
 
 def test_features_move_by_at_most_five_per_cent_and_keep_their_types() -> None:

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from r1ray.config.classify import DomainConfig
+from r1ray.data.classify.classifier import load_classifier
 from r1ray.data.classify.domain import Domain, domains_of, judge_domain, train_domain
 from r1ray.data.classify.features import Ngrams
 from r1ray.errors import ConfigError
@@ -59,6 +61,17 @@ def test_domains_of_the_users_own_are_learned(tmp_path):
     config = DomainConfig(model=str(tmp_path / "kitchen.npz"), keep=("cooking",))
     found = domains_of(["Bake the butter dough in the oven, then stir the eggs.", *prose(1, seed=8)], config)
     assert [item.name for item in found] == ["cooking", "general"]
+
+
+def test_a_file_keeps_the_order_of_word_lists(tmp_path):
+    """Each list's weight is a column, found by its place."""
+    texts = {"z": ["zeta one two"] * 5, "a": ["alpha one two"] * 5}
+    lexicons = {"z": frozenset({"zeta"}), "a": frozenset({"alpha"})}
+    model = train_domain(texts, ngrams=Ngrams(bits=4, chars=(), words=()), lexicons=lexicons)
+    model.save(tmp_path / "lists.npz")
+    read = load_classifier(tmp_path / "lists.npz")
+    np.testing.assert_allclose(read.probabilities(["zeta"]), model.probabilities(["zeta"]), atol=0.01)
+    assert model.labels[model.probabilities(["zeta"]).argmax()] == "z"
 
 
 def test_an_unknown_domain_is_refused():

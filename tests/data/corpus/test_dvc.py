@@ -1,4 +1,4 @@
-"""DVC tracks a corpus as it is. Runs where `dvc` is on the path (`pip install dvc`: a hundred packages, and no extra)."""
+"""DVC tracks a corpus as it is. Runs where `dvc` is on the path (`pip install dvc`: a hundred packages, no extra)."""
 
 import os
 import shutil

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r1ray.config.shards import ShardsConfig
-from r1ray.data.shards.manifest import MANIFEST
+from r1ray.data.shards.manifest import MANIFEST, utilisation
 from r1ray.data.shards.packs import bucket_of
 from r1ray.data.shards.rows import tokenise_row
 from r1ray.data.shards.source import ShardSource
@@ -69,7 +69,10 @@ def test_parts_written_apart_make_one_set_and_bad_rows_are_counted(tmp_path):
     again = write_part(rows[1::2], tmp_path, 1, TOKENIZER, TINY)
     assert again == parts[1]
     manifest = finish_shards(tmp_path, parts, TOKENIZER, TINY)
-    assert manifest.skipped == {"no text": 1}
+    assert (manifest.used, manifest.skipped) == (30, {"no text": 1})
+    assert utilisation(manifest, 40) == 0.75
+    with pytest.raises(DataError, match="30 rows ended in shards"):
+        utilisation(manifest, 29)
     assert len(every_row(ShardSource(str(tmp_path)))) == sum(
         len(tokenise_row(row, TOKENIZER, TINY)) for row in rows[:-1]
     )

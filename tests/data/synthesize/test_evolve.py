@@ -109,6 +109,20 @@ def test_a_killed_process_leaves_a_folder_that_another_finishes(tmp_path: Path) 
     assert synthesize(SEEDS, CONFIG, tmp_path / "killed", teacher=SolvingTeacher()) == expected
 
 
+class _Odd(SolvingTeacher):
+    """Writes what splits lines and what UTF-8 cannot hold."""
+
+    def answer(self, asked: Sequence[Asked]) -> list[list[str]]:
+        return [[f"Well\u2028now \ud83d\n{text}" for text in samples] for samples in super().answer(asked)]
+
+
+def test_odd_characters_of_a_teacher_survive_the_disk(tmp_path: Path) -> None:
+    config = SynthesizeConfig(generations=1, mutations=("parameters",))
+    first = synthesize(SEEDS, config, tmp_path, teacher=_Odd())
+    assert any("\u2028" in row["solution"] for row in first.rows)
+    assert synthesize(SEEDS, config, tmp_path, teacher=_Odd()) == first
+
+
 def test_another_runs_folder_is_refused_and_more_generations_are_not(tmp_path: Path) -> None:
     config = SynthesizeConfig(generations=1, mutations=("parameters",))
     first = synthesize(SEEDS, config, tmp_path)
