@@ -23,7 +23,10 @@ SIGKILL one step after a checkpoint (at an arbitrary step, and at an epoch's end
 run. Losses and weights must be equal bit for bit. Runs the job's ranks without Ray, examinations left out. Choose a
 short run: `--sft.max-steps 8`."""
 
-RANKS = {"sft": "r1ray.train.finetune:rehearse_rank"}
+RANKS = {
+    "sft": "r1ray.train.finetune:rehearse_rank",
+    "reward_model": "r1ray.train.reward_job:rehearse_rank",
+}
 """Where one rank of each job is found, to be run without Ray."""
 
 
@@ -55,8 +58,9 @@ def verify(config: Any, folder: Path, console: Console) -> None:
 
     def make(name: str, every: int) -> tuple[Any, Run]:
         settings = dataclasses.replace(config.run, name=name, storage=str(folder), checkpoint_every=every, report=False)
-        evaluation = dataclasses.replace(config.evaluation, problems=0)
-        mine = dataclasses.replace(config, run=settings, evaluation=evaluation)
+        mine = dataclasses.replace(config, run=settings)
+        if hasattr(config, "evaluation"):
+            mine = dataclasses.replace(mine, evaluation=dataclasses.replace(config.evaluation, problems=0))
         run = Run.create(job, mine)
         return resolved_config(run, mine), run
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from rich.console import Console
 
 from r1ray.cluster.connect import connect
@@ -24,7 +25,7 @@ from r1ray.cluster.threads import phase_threads, set_threads
 from r1ray.config.jobs import RewardModelJobConfig
 from r1ray.data.labelled_steps import EncodedSteps
 from r1ray.data.quarantine import DataReport
-from r1ray.errors import DataError, R1RayError
+from r1ray.errors import ConfigError, DataError, R1RayError
 from r1ray.models.loading import decoder, load_tokenizer, resolve_model
 from r1ray.progress import ConsoleView
 from r1ray.runs import Run
@@ -33,6 +34,7 @@ from r1ray.train import cold_start as cold
 from r1ray.train.attempts import Attempt
 from r1ray.train.drive import drive
 from r1ray.train.labelling import Wanted, sample_attempts
+from r1ray.train.listener import Listener
 from r1ray.train.prepare import QUARANTINE, data_path, model_path, read_problems, record_models
 from r1ray.train.reward_examination import Examiner
 from r1ray.train.reward_rows import (
@@ -108,19 +110,29 @@ def gather(config: RewardModelJobConfig, run: Run, view: ConsoleView) -> tuple[R
 
 
 def _from_files(config: RewardModelJobConfig, run: Run, note: Note) -> Material:
+    material, report = read_material(config)
+    _record(run, report, note)
+    return material
+
+
+def read_material(config: RewardModelJobConfig) -> tuple[Material, DataReport]:
+    """What files hold, and what became of their rows.
+
+    Raises:
+        DataError: no row can be used, or there are too few to hold some out.
+    """
     tokenizer = load_tokenizer(config.policy.path)
-    if config.reward_model.kind == "process":
-        steps = read_step_files(config, tokenizer, decoder(tokenizer))
-        _record(run, steps.report, note)
-        return Material(
-            parts=steps.parts,
-            validation_examinees=steps.validation,
-            heldout_examinees=steps.heldout,
-            undecided=steps.undecided,
-        )
-    pairs = read_pair_files(config, tokenizer)
-    _record(run, pairs.report, note)
-    return Material(parts=pairs.parts, heldout_pairs=pairs.heldout)
+    if config.reward_model.kind == "preference":
+        pairs = read_pair_files(config, tokenizer)
+        return Material(parts=pairs.parts, heldout_pairs=pairs.heldout), pairs.report
+    steps = read_step_files(config, tokenizer, decoder(tokenizer))
+    material = Material(
+        parts=steps.parts,
+        validation_examinees=steps.validation,
+        heldout_examinees=steps.heldout,
+        undecided=steps.undecided,
+    )
+    return material, steps.report
 
 
 def _from_attempts(config: RewardModelJobConfig, run: Run, view: ConsoleView) -> tuple[RewardModelJobConfig, Material]:
@@ -264,3 +276,22 @@ def learn(payload: Mapping[str, Any], context: WorkerContext) -> None:
         mailbox.ask("error", error)  # running into it again would not help: the driver hears of it, nobody restarts
         if context.world_size > 1:
             raise  # the other ranks are waiting in a collective
+
+
+def rehearse_rank(config: RewardModelJobConfig, run: Run, listener: Listener, *, rank: int, world_size: int) -> None:
+    """One rank of a training from files, in a process group that is there already, without Ray (see
+    `train.rehearsal`)."""
+    if not config.reward_model.path:
+        raise ConfigError(
+            "A policy's attempts need engines on Ray, so a rehearsal trains on files: give --reward-model.path, "
+            "runs/<name>/labelled_steps.jsonl of an earlier run say."
+        )
+    device = torch.device("cuda", rank) if config.resources.learner_gpus else torch.device("cpu")
+    ranks = Ranks(
+        rank=rank,
+        world_size=world_size,
+        make_engine=partial(ZeroEngine, zero=config.zero, dtype=config.policy.dtype, device=device),
+        meet=dist.barrier,
+        report=lambda values: None,
+    )
+    RewardSession(config, run, read_material(config)[0].parts, listener, ranks).run()
