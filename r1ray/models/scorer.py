@@ -12,6 +12,7 @@ from r1ray.config.policy import PolicyConfig
 from r1ray.errors import ModelError
 from r1ray.models.loading import add_lora, load_network, resolve_model
 from r1ray.models.packed_attention import use_packed_attention
+from r1ray.models.quiet import no_load_report
 from r1ray.models.trunk import base_model, run_trunk
 
 HEADS = ("score", "classifier")
@@ -69,13 +70,14 @@ def load_scorer(config: PolicyConfig, kind: Kind, classes: int, *, length_term: 
     """
     folder = resolve_model(config.path)
     loader = AutoModelForTokenClassification if kind == "process" else AutoModelForSequenceClassification
-    model: Any = load_network(
-        loader,
-        folder,
-        dtype=config.dtype,
-        gradient_checkpointing=config.gradient_checkpointing,
-        num_labels=classes,
-    )
+    with no_load_report():
+        model: Any = load_network(
+            loader,
+            folder,
+            dtype=config.dtype,
+            gradient_checkpointing=config.gradient_checkpointing,
+            num_labels=classes,
+        )
     head = score_head(model)
     if not model.config.architectures or "Classification" not in model.config.architectures[0]:
         nn.init.zeros_(head.weight)
