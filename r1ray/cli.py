@@ -30,6 +30,7 @@ COMMANDS = {
     "chat": "talk to a model in the terminal",
     "report": "write a run's report.html again",
     "lineage": "where a run's models came from",
+    "verify-resume": "prove that a killed and resumed run ends with the same bits",
 }
 
 
@@ -139,7 +140,7 @@ def dispatch(arguments: Sequence[str]) -> None:
         console = Console()
         console.print("usage: [bold]r1ray[/] COMMAND ...\n", highlight=False)
         for name, purpose in COMMANDS.items():
-            console.print(f"  [bold]{name:10}[/] {purpose}", highlight=False)
+            console.print(f"  [bold]{name:13}[/] {purpose}", highlight=False)
         console.print("\nr1ray COMMAND --help says more. Jobs are started with python jobs/<name>.py.", highlight=False)
         return
     name = arguments[0]
@@ -147,7 +148,7 @@ def dispatch(arguments: Sequence[str]) -> None:
         suggestion = nearest(name, COMMANDS)
         hint = f"Did you mean `r1ray {suggestion}`?" if suggestion else "Expected one of: " + ", ".join(COMMANDS) + "."
         raise ConfigError(f"r1ray has no command {name!r}. {hint}")
-    importlib.import_module(f"r1ray.commands.{name}").main(list(arguments[1:]))
+    importlib.import_module(f"r1ray.commands.{name.replace('-', '_')}").main(list(arguments[1:]))
 
 
 def _report(run: Run, console: Console) -> None:

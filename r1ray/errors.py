@@ -8,7 +8,8 @@
     ├── ResourceError        the cluster has less than the run asks for                    (also RuntimeError)
     ├── WorkerError          a worker died or failed; carries the tail of its stderr       (also RuntimeError)
     ├── StaleWeights         a worker holds another policy version than the one asked for  (also RuntimeError)
-    └── ParityError          two computations that must agree do not                       (also RuntimeError)
+    ├── ParityError          two computations that must agree do not                       (also RuntimeError)
+    └── DivergenceError      training cannot go on: a loss is not finite                   (also RuntimeError)
 
 A message says what was expected, what came, and what to do.
 """
@@ -48,3 +49,7 @@ class StaleWeights(R1RayError, RuntimeError):
 
 class ParityError(R1RayError, RuntimeError):
     """Two computations that must agree (rollout and trainer log-probs, say) do not."""
+
+
+class DivergenceError(R1RayError, RuntimeError):
+    """Training cannot go on: a loss is not finite."""

@@ -26,6 +26,9 @@ HEADLINES = {
     "ppo/entropy": "entropy",
     "ppo/clip_fraction": "clipped",
     "rollout/tokens_mean": "tokens/answer",
+    "train/loss": "loss",
+    "validation/loss": "validation loss",
+    "optim/lr": "learning rate",
     "evaluation/accuracy": "held-out accuracy",
 }
 SHARES = {"reward/correct", "ppo/clip_fraction", "evaluation/accuracy"}
@@ -74,6 +77,10 @@ class ConsoleView:
         """What is being done now (`cold start`, `generate`, `evaluate` ...); shown in the live view only."""
         self._phase = text
         self._refresh()
+
+    def expect(self, total_steps: int) -> None:
+        """How many steps there will be, once that is known."""
+        self._total = total_steps
 
     def started(self) -> None:
         """The steps start now: what came before (loading, cold start, evaluation) does not count in the time left."""

@@ -102,6 +102,30 @@ def gather(batch: Float[Tensor, "B T"], packed: PackedBatch) -> Float[Tensor, " 
     return batch[packed.sequence, packed.token]
 
 
+def token_places(packed: PackedBatch, sequence: Sequence[int], token: Sequence[int]) -> Int[Tensor, " N"]:
+    """Where token `token[i]` of rollout `sequence[i]`'s response lies in the row: where what is said *after* reading it
+    is computed.
+
+    Raises:
+        DataError: a rollout is not in this micro-batch, or its response has no such token.
+    """
+    before = {
+        (rollout, index): place
+        for rollout, index, place in zip(
+            packed.sequence.tolist(), packed.token.tolist(), packed.predictors.tolist(), strict=True
+        )
+    }
+    lengths = packed.sequence.bincount(minlength=int(packed.tail_sequence.max()) + 1).tolist()
+    for rollout, place in zip(packed.tail_sequence.tolist(), packed.tails.tolist(), strict=True):
+        before[rollout, lengths[rollout]] = place
+    try:
+        places = [before[rollout, index + 1] for rollout, index in zip(sequence, token, strict=True)]
+    except KeyError as error:
+        rollout, index = error.args[0]
+        raise DataError(f"Token {index - 1} of rollout {rollout} is not in this micro-batch.") from None
+    return torch.tensor(places, dtype=torch.long, device=packed.input_ids.device)
+
+
 def balance(lengths: Sequence[int], ranks: int, *, group: Sequence[int]) -> list[list[int]]:
     """Deal rollouts out to `ranks`, whole groups at a time; returns each rank's rollout indices, ascending.
 

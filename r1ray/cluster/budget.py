@@ -60,7 +60,7 @@ def learner_budget(config: PPOJobConfig, shape: ModelShape) -> WorkerBudget:
             "gradients": trained * width // (ranks if stage >= 2 else 1),
             "optimizer": optimizer,
             "reference": reference,
-            "activations": tokens * _activation_values(config, shape) * width,
+            "activations": tokens * activation_values(shape, int(config.policy.gradient_checkpointing)) * width,
             "logits": 2 * min(tokens, config.optim.logits_chunk) * shape.vocab * 4,
         },
         on_gpu=config.resources.learner_gpus > 0,
@@ -96,9 +96,12 @@ def reward_budget(config: PPOJobConfig) -> WorkerBudget | None:
     return WorkerBudget(parts={"process": PROCESS, "process model": model}, on_gpu=config.resources.reward_gpus > 0)
 
 
-def _activation_values(config: PPOJobConfig, shape: ModelShape) -> int:
-    """Values kept per token for the backward pass (arXiv 2205.05198, section 4, less attention's square part)."""
+def activation_values(shape: ModelShape, checkpoint_every: int = 0) -> int:
+    """Values kept per token for the backward pass (arXiv 2205.05198, section 4, less attention's square part).
+
+    With checkpoints every k layers: their inputs, and one group of k layers that is being recomputed.
+    """
     layer = 8 * shape.hidden + 2 * shape.query_width + 2 * shape.kv_width + 4 * shape.intermediate
-    if config.policy.gradient_checkpointing:
-        return shape.layers * shape.hidden + layer
+    if checkpoint_every:
+        return -(-shape.layers // checkpoint_every) * shape.hidden + checkpoint_every * layer
     return shape.layers * layer

@@ -13,6 +13,10 @@ C = TypeVar("C")
 
 RESUMABLE = (
     "ppo.steps",
+    "sft.epochs",
+    "sft.max_steps",
+    "reward_model.epochs",
+    "reward_model.max_steps",
     "resources.",
     "evaluation.",
     "run.checkpoint_every",
@@ -45,7 +49,7 @@ def parse(default: C, arguments: Sequence[str], prog: str, description: str) -> 
         run = Run.open(resume)
         default = from_dict(default, run.config_data())
     config: C = tyro.cli(type(default), default=default, args=remaining, prog=prog, description=description + EPILOGUE)
-    if run is not None:
+    if run is not None and not getattr(type(config), "OPEN", False):
         fixed = [name for name in differences(config, default) if not name.startswith(RESUMABLE)]
         if fixed:
             allowed = ", ".join(name + "*" if name.endswith(".") else name for name in RESUMABLE)

@@ -1,15 +1,18 @@
 """`r1ray plan ppo --ppo.prompts-per-step 64`: sizes and resources of a job before it starts."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from r1ray.commands.arguments import parse
-from r1ray.config.serialise import config_classes, nearest
+from r1ray.config.serialise import config_classes, job_name, nearest
 from r1ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from r1ray.cluster.plan import Plan
 
 USAGE = """usage: r1ray plan JOB [--group.field VALUE ...]
 
@@ -24,8 +27,14 @@ def main(arguments: Sequence[str]) -> None:
     job = arguments[0]
     config, _ = parse(default_config(job), arguments[1:], prog=f"r1ray plan {job}", description=USAGE)
     from r1ray.cluster.plan import make_plan  # after parsing: it imports Ray
+    from r1ray.cluster.plan_reward_model import plan_reward_model
+    from r1ray.cluster.plan_sft import plan_sft
 
-    Console().print(make_plan(config).table())
+    plans: dict[str, Callable[[Any], Plan]] = {"ppo": make_plan, "sft": plan_sft, "reward_model": plan_reward_model}
+    kind = job_name(config)
+    if kind not in plans:
+        raise ConfigError(f"There is no plan of {kind} jobs; expected one of {', '.join(plans)}.")
+    Console().print(plans[kind](config).table())
 
 
 def default_config(job: str) -> Any:

@@ -1,6 +1,7 @@
 """One whole configuration a job."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from r1ray.config.augment import AugmentConfig
 from r1ray.config.classify import DomainConfig, NoiseConfig
@@ -12,7 +13,17 @@ from r1ray.config.ppo import PPOConfig, SamplingConfig
 from r1ray.config.problems import ColdStartConfig, ProblemsConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
+from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.sft import (
+    AccumulationConfig,
+    ClippingConfig,
+    LossTrendConfig,
+    ParallelConfig,
+    PrecisionConfig,
+    SFTConfig,
+    TransferConfig,
+)
 from r1ray.config.shards import ShardsConfig
 from r1ray.errors import ConfigError
 
@@ -58,6 +69,83 @@ class EvaluateJobConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SFTJobConfig:
+    """`jobs/sft.py`: supervised fine-tuning on worked solutions, conversations or prompt/response rows."""
+
+    run: RunConfig = field(default_factory=lambda: RunConfig(samples_every=0))
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """`policy.dtype` is what evaluations sample in; training has `precision.dtype`."""
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=("chain:2-3",)))
+    """What is examined on, and, where `sft.path` is empty, whose worked solutions are learned."""
+    sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=384, validation=32, evaluate_every=8))
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=2, schedule="cosine"))
+    clipping: ClippingConfig = field(default_factory=ClippingConfig)
+    accumulation: AccumulationConfig = field(default_factory=AccumulationConfig)
+    loss_trend: LossTrendConfig = field(default_factory=LossTrendConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    zero: ZeroConfig = field(default_factory=ZeroConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """Only its graders' deadlines matter here."""
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    evaluation: EvaluationConfig = field(
+        default_factory=lambda: EvaluationConfig(every=8, during=32, max_new_tokens=56)
+    )
+    """`evaluation.problems` before and after, `evaluation.during` of them every `evaluation.every` optimizer steps."""
+
+    def __post_init__(self) -> None:
+        if self.policy.lora.rank and self.transfer.mode == "head":
+            raise ConfigError(
+                "transfer.mode `head` trains the output head alone, and policy.lora.rank adapters in the layers below "
+                "it: set policy.lora.rank to 0, or transfer.mode to `last` or `gradual`."
+            )
+        if self.policy.gradient_checkpointing and self.parallel.checkpoint_layers:
+            raise ConfigError(
+                "policy.gradient_checkpointing is parallel.checkpoint_layers 1: set one of them, not both."
+            )
+        if self.parallel.checkpoint_layers > 1 and self.zero.stage == 3:
+            raise ConfigError(
+                f"parallel.checkpoint_layers is {self.parallel.checkpoint_layers} at zero.stage 3, which gathers one "
+                "layer's weights at a time: set it to 1 or 0, or zero.stage to 2 at most."
+            )
+        if self.precision.dtype == "float16" and not self.resources.learner_gpus:
+            raise ConfigError(
+                "precision.dtype `float16` needs a GPU (DeepSpeed refuses it on a CPU without fp16 units): set "
+                "resources.learner_gpus to 1, or precision.dtype to `float32` or `bfloat16`."
+            )
+        for name in ("tensor", "sequence"):
+            ranks = getattr(self.parallel, name)
+            if ranks > 1 and self.resources.learners % ranks:
+                raise ConfigError(
+                    f"parallel.{name} is {ranks}, and resources.learners {self.resources.learners}: expected a "
+                    "multiple of it."
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardModelJobConfig:
+    """`jobs/reward_model.py`: a model of preferences between answers, or of the steps of a solution."""
+
+    run: RunConfig = field(default_factory=lambda: RunConfig(checkpoint_every=25, samples_every=0))
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    preference: PreferenceConfig = field(default_factory=PreferenceConfig)
+    step_labels: StepLabelsConfig = field(default_factory=StepLabelsConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """Where the reward model starts from; where no `reward_model.path` is given, also who solves the problems."""
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=("chain:2-4",)))
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=4, schedule="cosine"))
+    zero: ZeroConfig = field(default_factory=ZeroConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusJobConfig:
     """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
 
@@ -71,3 +159,43 @@ class CorpusJobConfig:
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineJobConfig:
+    """`jobs/pipeline.py`: corpus, supervised fine-tuning, process reward model and PPO, one after the other.
+
+    Names, storage and seeds of the stages' runs, and the paths between stages, are the pipeline's: it sets them.
+    """
+
+    OPEN: ClassVar[bool] = True
+    """A resumed pipeline may change any setting: the stages that depend on it are made anew."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    """Of the pipeline; `run.seed` is every stage's."""
+    corpus: CorpusJobConfig = field(
+        default_factory=lambda: CorpusJobConfig(
+            corpus=CorpusConfig(families=("chain:1-3/plain",), count=480, max_number=9)
+        )
+    )
+    sft: SFTJobConfig = field(
+        default_factory=lambda: SFTJobConfig(
+            problems=ProblemsConfig(families=("chain:4",)),
+            sft=SFTConfig(validation=32, evaluate_every=8),
+            evaluation=EvaluationConfig(problems=200, max_new_tokens=64),
+        )
+    )
+    reward_model: RewardModelJobConfig = field(
+        default_factory=lambda: RewardModelJobConfig(
+            problems=ProblemsConfig(families=("chain:4",)),
+            step_labels=StepLabelsConfig(problems=80, validation=32),
+            reward_model=RewardModelConfig(heldout=64),
+        )
+    )
+    ppo: PPOJobConfig = field(
+        default_factory=lambda: PPOJobConfig(
+            reward=RewardConfig(step_weight=0.0, process_weight=0.5, step_placement="mean"),
+            evaluation=EvaluationConfig(problems=200, max_new_tokens=64),
+        )
+    )
+    """Steps are judged by the trained model alone, and by their mean: adding steps earns nothing."""

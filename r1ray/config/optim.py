@@ -14,7 +14,11 @@ class OptimConfig:
     warmup: int = 0
     """Optimizer steps of linear warm-up."""
     schedule: str = "constant"
-    """After the warm-up: `constant`, `linear` or `cosine` to zero."""
+    """After the warm-up: `constant`, `linear`, `cosine`, or `wsd` (stable, then a linear decay)."""
+    decay_fraction: float = 0.2
+    """Share of all steps over which `wsd` decays."""
+    floor: float = 0.0
+    """Share of the peak that the schedule ends at."""
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -31,7 +35,9 @@ class OptimConfig:
     def __post_init__(self) -> None:
         require_range("optim.lr", self.lr, 0)
         require_range("optim.warmup", self.warmup, 0)
-        require_choice("optim.schedule", self.schedule, ("constant", "linear", "cosine"))
+        require_choice("optim.schedule", self.schedule, ("constant", "linear", "cosine", "wsd"))
+        require_range("optim.decay_fraction", self.decay_fraction, 0, 1)
+        require_range("optim.floor", self.floor, 0, 1)
         require_range("optim.max_grad_norm", self.max_grad_norm, 0)
         require_range("optim.tokens_per_microbatch", self.tokens_per_microbatch, 1)
         require_range("optim.logits_chunk", self.logits_chunk, 1)
@@ -46,6 +52,9 @@ class ZeroConfig:
     """
     offload: str = "none"
     """Keep on the CPU: `none`, `optimizer`, or `all` (optimizer and weights; stage 3)."""
+    portable: bool = True
+    """Above stage 0, write checkpoints a second time as whole tensors, so that a resumed run may have another number of
+    learners. Rank 0 holds 12 bytes a trained weight meanwhile."""
 
     def __post_init__(self) -> None:
         require(self.stage in (0, 1, 2, 3), "zero.stage", self.stage, "0, 1, 2 or 3")

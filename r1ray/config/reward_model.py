@@ -15,16 +15,16 @@ class RewardModelConfig:
     """`process`: a score for every step; `preference`: one for an answer."""
     path: str = ""
     """File, folder, glob or URI of preference pairs or judged steps; empty = from rollouts of the policy."""
-    epochs: int = 1
+    epochs: int = 3
     """Passes over the rows."""
     max_steps: int = 0
     """Most optimizer steps; 0 = as many as the epochs take."""
-    batch: int = 16
-    """Pairs or solutions per optimizer step, over all ranks."""
+    batch: int = 4
+    """Prompts per optimizer step, over all ranks, each with all its pairs or solutions."""
     max_tokens: int = 1024
     """Longer pairs or solutions are quarantined, and counted: a score at a cut answer's end means nothing."""
-    heldout: int = 200
-    """Problems whose rows are held out; split by the hash of the question."""
+    heldout: int = 120
+    """Problems whose rows are held out, a quarter of a file's at most; split by the hash of the question."""
     evaluate_every: int = 25
     """Optimizer steps between evaluations; 0 = only before and after."""
     patience: int = 0
@@ -87,9 +87,17 @@ class ProcessConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepLabelsConfig:
-    """The Monte-Carlo step labeller (Math-Shepherd, arXiv 2312.08935 section 3.3)."""
+    """The Monte-Carlo step labeller (Math-Shepherd, arXiv 2312.08935 section 3.3), and the solutions that it labels."""
 
-    completions: int = 8
+    problems: int = 96
+    """Training problems that the policy is asked to solve; their steps are labelled, or their attempts paired."""
+    samples: int = 4
+    """Solutions of each."""
+    validation: int = 48
+    """Further problems, with as many solutions each, on which training is watched and the threshold is chosen."""
+    problems_per_task: int = 16
+    """Problems that one Ray Data task samples and labels; what is done is not done again by a resumed run."""
+    completions: int = 4
     """Completions from every step prefix."""
     kind: str = "hard"
     """`hard`: 1 if any completion ends right; `soft`: the share that does."""
@@ -108,8 +116,9 @@ class StepLabelsConfig:
     """Of the completions; part of the cache's key."""
 
     def __post_init__(self) -> None:
-        for name in ("completions", "max_new_tokens", "prefixes_per_batch"):
+        for name in ("problems", "samples", "validation", "problems_per_task", "completions", "max_new_tokens"):
             require_range(f"step_labels.{name}", getattr(self, name), 1)
+        require_range("step_labels.prefixes_per_batch", self.prefixes_per_batch, 1)
         require_choice("step_labels.kind", self.kind, ("hard", "soft"))
         require_choice("step_labels.rule", self.rule, ("consensus", "prefer", "none"))
         require(

@@ -44,6 +44,8 @@ class EncodedSteps:
     """Ids to read, and the L labelled steps in them."""
 
     token_ids: list[int]
+    prompt_tokens: int
+    """How many of them pose the question; solutions of one prompt share it."""
     positions: list[int]
     """Index into `token_ids` of the token that ends each labelled step; strictly increasing."""
     labels: list[float]
@@ -89,6 +91,7 @@ def place_labels(
     labelled = [index for index, label in enumerate(solution.labels) if label is not None]
     return EncodedSteps(
         token_ids=[*prompt_ids, *response_ids],
+        prompt_tokens=len(prompt_ids),
         positions=[len(prompt_ids) + ends[index] for index in labelled],
         labels=[label for label in solution.labels if label is not None],
         ratings=_ratings(solution, labelled),

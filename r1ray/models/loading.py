@@ -114,11 +114,18 @@ def load_policy(config: PolicyConfig, dropout: float = 0.0) -> tuple[nn.Module, 
 
 
 def load_network(
-    loader: Any, folder: Path, *, dtype: str, dropout: float = 0.0, gradient_checkpointing: bool = False
+    loader: Any,
+    folder: Path,
+    *,
+    dtype: str,
+    dropout: float = 0.0,
+    gradient_checkpointing: bool = False,
+    num_labels: int = 0,
 ) -> Any:
     """A network from a Hugging Face folder by one of transformers' `Auto…` classes, with scaled-dot-product attention.
 
-    Every dropout that its config knows is set to `dropout`, whatever the file says.
+    Every dropout that its config knows is set to `dropout`, whatever the file says. `num_labels`: outputs of a
+    classifier; 0 = as many as the file has.
 
     Raises:
         ModelError: the folder does not open as such a network.
@@ -128,6 +135,8 @@ def load_network(
         for name in _DROPOUTS:
             if hasattr(network_config, name):
                 setattr(network_config, name, dropout)
+        if num_labels:
+            network_config.num_labels = num_labels
         with no_progress_bars():
             model = loader.from_pretrained(
                 folder, config=network_config, dtype=getattr(torch, dtype), attn_implementation="sdpa"

@@ -27,6 +27,8 @@ class PolicyOutput(NamedTuple):
     """Value before each target; None without a value head."""
     tail_values: Float[Tensor, " K"] | None
     """Value after the last token of each response, to bootstrap truncated ones from; None without a value head."""
+    uniform_logprobs: Float[Tensor, " N"] | None = None
+    """Mean log-prob over the vocabulary where each target stands, for label smoothing; None unless asked for."""
 
 
 class Policy(nn.Module):
@@ -49,7 +51,12 @@ class Policy(nn.Module):
         self.value_head = value_head
 
     def forward(
-        self, packed: PackedBatch, temperature: float = 1.0, chunk: int = 1024, entropy_grad: bool = False
+        self,
+        packed: PackedBatch,
+        temperature: float = 1.0,
+        chunk: int = 1024,
+        entropy_grad: bool = False,
+        uniform: bool = False,
     ) -> PolicyOutput:
         """Score a packed batch.
 
@@ -58,6 +65,7 @@ class Policy(nn.Module):
             temperature: logits are divided by it, as when the tokens were sampled.
             chunk: most tokens whose full-vocabulary logits exist at once.
             entropy_grad: whether the entropy is to be differentiated; it then costs the logits a second time.
+            uniform: whether `uniform_logprobs` is wanted, at temperature 1.
         """
         hidden = run_trunk(find_trunk(self.model), packed)
         head = find_head(self.model)
@@ -76,7 +84,13 @@ class Policy(nn.Module):
             # One call for both: under ZeRO-3 every call gathers the head's weights.
             both = self.value_head(torch.cat([predicting, hidden.index_select(0, packed.tails)]))
             values, tail_values = both.split([len(packed.predictors), len(packed.tails)])
-        return PolicyOutput(logprobs=logprobs, entropy=entropy, values=values, tail_values=tail_values)
+        return PolicyOutput(
+            logprobs=logprobs,
+            entropy=entropy,
+            values=values,
+            tail_values=tail_values,
+            uniform_logprobs=_uniform_logprobs(predicting, head, packed.targets, logprobs) if uniform else None,
+        )
 
     def external_parameters(self) -> list[tuple[nn.Module, nn.Parameter]]:
         """Parameters that a module reads although another one owns them, as (reader, parameter).
@@ -85,6 +99,24 @@ class Policy(nn.Module):
         """
         head = find_head(self.model)
         return [(self, parameter) for parameter in (head.weight, head.bias) if isinstance(parameter, nn.Parameter)]
+
+
+def _uniform_logprobs(
+    hidden: Float[Tensor, "N D"], head: nn.Linear, targets: Tensor, logprobs: Float[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """Mean over the vocabulary of log p: no logits are needed for it.
+
+    log p(v) = hidden · w_v + b_v − log Z, so the mean is hidden · w̄ + b̄ − log Z, and log Z = hidden · w_t + b_t −
+    log p(t) for the target t.
+    """
+    hidden, weight = hidden.float(), head.weight.float()
+    log_normaliser = torch.linalg.vecdot(hidden, weight[targets]) - logprobs
+    mean = hidden @ weight.mean(dim=0)
+    if head.bias is not None:
+        log_normaliser = log_normaliser + head.bias.float()[targets]
+        mean = mean + head.bias.float().mean()
+    result: Tensor = mean - log_normaliser
+    return result
 
 
 def policy_state_dict(model: nn.Module) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, PreTrainedTokenizerBase
 
+from r1ray.algorithms.step_loss import right_probability
 from r1ray.errors import ModelError
 from r1ray.models.loading import load_network, load_tokenizer, resolve_model
 from r1ray.models.prm_layout import (
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessRewardModel:
-    """A Hugging Face token-classification model (one or two classes; class 1 = right), or a language model that marks
-    steps `+` or `-` as Math-Shepherd does.
+    """A Hugging Face token-classification model (up to three classes; 1 = right, 2 = neutral), or a language model that
+    marks steps `+` or `-` as Math-Shepherd does.
 
     Two ways of reading. A token classifier that was trained to judge the token that ends each step, and shares the
     policy's tokenizer, reads the ids as they were sampled. Any other encodes the question and the steps' texts for
@@ -86,9 +87,10 @@ class ProcessRewardModel:
         layout = detect_layout(folder, tokenizer)
         loader = AutoModelForTokenClassification if layout.style == "token_classification" else AutoModelForCausalLM
         model = load_network(loader, folder, dtype=dtype)
-        if layout.style == "token_classification" and model.config.num_labels not in (1, 2):
+        if layout.style == "token_classification" and model.config.num_labels not in (1, 2, 3):
             raise ModelError(
-                f"{folder} has {model.config.num_labels} classes; expected one (right) or two (wrong, right)."
+                f"{folder} has {model.config.num_labels} classes; expected one (right), two (wrong, right) or three "
+                "(wrong, right, neutral)."
             )
         shared = policy_tokenizer is not None and policy_tokenizer.get_vocab() == tokenizer.get_vocab()
         return cls(
@@ -160,8 +162,7 @@ class ProcessRewardModel:
             columns += sequence.positions
         inputs = {"input_ids": ids.to(self.model.device), "attention_mask": mask.to(self.model.device)}
         if self._marks is None:
-            logits = self.model(**inputs).logits[rows, columns].float()
-            positive = logits[:, 0].sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)[:, 1]
+            positive = right_probability(self.model(**inputs).logits[rows, columns])
         else:  # only the two marks' logits exist, not the vocabulary's
             hidden = find_trunk(self.model)(**inputs, use_cache=False).last_hidden_state[rows, columns]
             marks = find_head(self.model).weight[list(self._marks)]

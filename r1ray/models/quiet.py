@@ -1,4 +1,4 @@
-"""Keeps the progress bars and notices of transformers and its friends off a console that draws its own."""
+"""Keeps the progress bars, reports and notices of transformers and its friends off a console that draws its own."""
 
 import logging
 from collections.abc import Iterator
@@ -20,3 +20,14 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def no_load_report() -> Iterator[None]:
+    """Load without word of weights that the file lacks: a classifier's head is new, and meant to be."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)

@@ -106,6 +106,27 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
     return _svg(drawn, label="accuracy with 95 % intervals", height=bottom + 20)
 
 
+def reliability_chart(bins: Sequence[tuple[float, float, int]]) -> Markup:
+    """What was stated against what came true: (mean probability, share that came true, count) of each bin that is not
+    empty. Dots as large as their bin's share, and the diagonal on which a calibrated model lies."""
+    if not bins:
+        return Markup("")
+    total = sum(count for _, _, count in bins)
+    frame = Frame(0.0, 1.0, 0.0, 1.0)
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    drawn = _rule("grid", frame.x(0), frame.y(0), frame.x(1), frame.y(1))
+    for tick in ticks:
+        drawn += _rule("grid", LEFT, frame.y(tick), WIDTH - RIGHT, frame.y(tick))
+        drawn += _text("tick", LEFT - 6, frame.y(tick) + 3.5, format_tick(tick, percent=True), "end")
+        drawn += _text("tick", frame.x(tick), HEIGHT - 6, format_tick(tick, percent=True), "middle")
+    points = [(frame.x(stated), frame.y(true)) for stated, true, _ in bins]
+    drawn += Markup('<path class="line s0" d="M{}"/>').format(_points(points))
+    for (stated, true, count), (x, y) in zip(bins, points, strict=True):
+        size = 2.5 + 8 * math.sqrt(count / total)
+        drawn += _dot("s0", x, y, size, f"stated {stated:.1%}, true {true:.1%}, {count} times")
+    return _svg(drawn, label="reliability: stated probability against what came true")
+
+
 def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round numbers that enclose [low, high], about `wanted` steps apart by 1, 2 or 5 times a power of ten."""
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-250):

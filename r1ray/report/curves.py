@@ -31,12 +31,16 @@ class Chart:
 
 PANELS = (
     Panel(title="Accuracy", keys=("reward/correct", "evaluation/accuracy"), percent=True),
+    Panel(title="Judged as labelled", keys=("train/steps_right", "train/pairs_right"), percent=True),
     Panel(title="Reward by component", keys=("reward/",)),
     Panel(title="KL", keys=("ppo/ref_kl", "ppo/policy_kl")),
     Panel(title="Entropy", keys=("ppo/entropy",)),
     Panel(title="Clip fraction", keys=("ppo/clip_fraction", "ppo/value_clip_fraction"), percent=True),
     Panel(title="Explained variance", keys=("ppo/explained_variance",)),
-    Panel(title="Loss", keys=("ppo/policy_loss", "ppo/value_loss", "train/loss", "evaluation/loss")),
+    Panel(title="Loss", keys=("ppo/policy_loss", "ppo/value_loss", "train/loss", "validation/loss", "evaluation/loss")),
+    Panel(title="Validation perplexity", keys=("validation/perplexity",)),
+    Panel(title="Learning rate", keys=("optim/lr",)),
+    Panel(title="Gradient norm before clipping", keys=("optim/grad_norm",)),
     Panel(title="Answer length in tokens", keys=("rollout/tokens_mean", "evaluation/mean_tokens")),
     Panel(title="Time per phase in seconds", keys=("time/",), stacked=True),
     Panel(title="Throughput per second", keys=("throughput/",)),

@@ -13,6 +13,8 @@ ACCURACIES = {
     "accuracy_before": "before",
     "accuracy_parent": "parent",
     "accuracy_baseline": "baseline",
+    "accuracy_sft": "after SFT",
+    "accuracy_ppo": "after PPO",
     "accuracy_after": "after training",
     "accuracy": "accuracy",
 }
@@ -63,7 +65,7 @@ def cards(summary: Mapping[str, Any]) -> list[Card]:
     found += [
         Card(NAMES.get(key, key.replace("_", " ")), show_value(key, value))
         for key, value in summary.items()
-        if key not in charted
+        if key not in charted and not isinstance(value, (list, dict))
     ]
     return found
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from r1ray.config.serialise import config_classes
 from r1ray.errors import DataError
-from r1ray.report.charts import interval_chart
+from r1ray.report.charts import interval_chart, reliability_chart
 from r1ray.report.corpus import corpus_view
 from r1ray.report.curves import charts
 from r1ray.report.headline import accuracies, cards
@@ -59,6 +60,8 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "took": _took(manifest),
         "cards": cards(summary),
         "accuracy_chart": interval_chart(accuracies(summary)),
+        "reliability_chart": reliability(folder),
+        "pipeline": summary.get("table", []),
         "charts": main_charts,
         "other_charts": other_charts,
         "changed": [(k, v, defaults.get(k)) for k, v in config.items() if k not in PLACE and v != defaults.get(k, v)],
@@ -67,6 +70,12 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "scale": scale,
         "corpus": corpus_view(_read_json(folder / "corpus.json")),
     }
+
+
+def reliability(folder: Path) -> Markup:
+    """The reliability plot of a run whose model states probabilities (`examination.json`); else nothing."""
+    bins = _read_json(folder / "examination.json").get("reliability", [])
+    return reliability_chart([(one["confidence"], one["accuracy"], one["count"]) for one in bins if one["count"]])
 
 
 def default_settings(job: str) -> dict[str, Any]:

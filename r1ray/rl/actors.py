@@ -7,11 +7,8 @@
 The pools belong to the driver and outlive a restart of the learners. The only module of this room that imports Ray.
 """
 
-import contextlib
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -33,12 +30,12 @@ from r1ray.rl.factories import make_reward_worker, make_rollout_worker
 from r1ray.rl.pools import PoolEngine, PoolRewards, PoolRollouts
 from r1ray.rl.prepare import read_problems, settle
 from r1ray.rl.session import Session, Workers
-from r1ray.rl.watch import Watcher
 from r1ray.runs import Run
-from r1ray.train.trainer import WorkerContext, fit
+from r1ray.train.drive import drive
+from r1ray.train.trainer import WorkerContext
+from r1ray.train.watch import Watcher
 from r1ray.train.zero import ZeroEngine
 
-POLL_SECONDS = 0.5
 START_SECONDS = 1200.0
 """How long the pools may take to start; after a restart of the learners they may have to finish old calls first."""
 
@@ -53,66 +50,17 @@ def train_ppo(config: PPOJobConfig, run: Run) -> dict[str, Any]:
     console.print(plan.table())
     wait_until_fits(plan, config.resources.wait_seconds)
     with ConsoleView(f"PPO · {run.name}", config.ppo.steps) as view:
-        watcher = Watcher(run, config, view, [RayMetricsSink(run.name)])
+        watcher = Watcher(run, view, [RayMetricsSink(run.name)])
         pools = start_pools(config)
-        payload = {"config": config, "run": run, "problems": ray.put(problems), "pools": pools, "mailbox": Mailbox()}
+        mailbox = Mailbox()
+        payload = {"config": config, "run": run, "problems": ray.put(problems), "pools": pools, "mailbox": mailbox}
         try:
-            _drive(payload, watcher)
+            drive(learn, payload, watcher, run=run, resources=config.resources, mailbox=mailbox)
         finally:
             watcher.close()
             for pool in pools.values():
                 pool.close()
     return summary(run.folder)
-
-
-def _drive(payload: Mapping[str, Any], watcher: Watcher) -> None:
-    """Run the learner group in a thread, and hear what it has to say until it ends. Ctrl-C lets it finish its step."""
-    config, run, mailbox = (payload[key] for key in ("config", "run", "mailbox"))
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            fit(learn, payload, config.resources, storage=str(run.folder / "ray_train"), name=run.name)
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="ray-train", daemon=True)
-    thread.start()
-    interrupted, stopping = threading.Event(), False
-    with first_ctrl_c(interrupted.set):
-        while thread.is_alive():
-            thread.join(POLL_SECONDS)
-            failed = watcher.take(mailbox.take())
-            if not stopping and (failed or interrupted.is_set()):
-                stopping = True
-                mailbox.stop()
-                if not failed:
-                    watcher.note("Stopping after this step, with a checkpoint. Ctrl-C again stops at once.")
-    watcher.take(mailbox.take())
-    watcher.raise_error()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    if failure:
-        raise failure[0]
-
-
-@contextlib.contextmanager
-def first_ctrl_c(handle: Callable[[], object]) -> Iterator[None]:
-    """Call `handle` on the first Ctrl-C, instead of breaking into whatever is going on; the next one does, as ever."""
-    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody handle signals
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def once(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        handle()
-
-    signal.signal(signal.SIGINT, once)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def learn(payload: Mapping[str, Any], context: WorkerContext) -> None:

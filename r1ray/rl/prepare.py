@@ -1,22 +1,14 @@
 """What a PPO job settles before anything starts: absolute paths, where its models and data come from, its problems."""
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from r1ray.config.jobs import PPOJobConfig
-from r1ray.data.pipeline import load_problems
-from r1ray.data.problem_set import ProblemSet, PromptLength
-from r1ray.errors import CheckpointError
-from r1ray.models.loading import load_tokenizer, resolve_model
 from r1ray.reasoning.functions import load_functions
-from r1ray.reasoning.prompts import prompt_ids
 from r1ray.runs import Run
-from r1ray.types import Problem
+from r1ray.train.prepare import QUARANTINE, data_path, model_path, read_problems, record_models
 
-QUARANTINE = "quarantine.jsonl"
-"""File of the run folder with the rows that could not be used."""
+__all__ = ["QUARANTINE", "absolute_paths", "read_problems", "record_origin", "settle"]
 
 
 def settle(config: PPOJobConfig, run: Run) -> PPOJobConfig:
@@ -37,12 +29,6 @@ def settle(config: PPOJobConfig, run: Run) -> PPOJobConfig:
 def absolute_paths(config: PPOJobConfig) -> PPOJobConfig:
     """The configuration with local paths made absolute: workers, and a resumed run, have other working directories."""
 
-    def model(path: str) -> str:
-        return str(Path(path).absolute()) if path and Path(path).exists() else path  # else an alias or hub id
-
-    def data(path: str) -> str:
-        return str(Path(path).absolute()) if path and "://" not in path else path
-
     def function(entry: str) -> str:
         file, colon, name = entry.rpartition(":")
         return f"{Path(file).absolute()}{colon}{name}" if file.endswith(".py") else entry
@@ -50,63 +36,19 @@ def absolute_paths(config: PPOJobConfig) -> PPOJobConfig:
     problems, reward = config.problems, config.reward
     return replace(
         config,
-        policy=replace(config.policy, path=model(config.policy.path)),
-        critic=replace(config.critic, path=model(config.critic.path)),
-        problems=replace(problems, path=data(problems.path), heldout_path=data(problems.heldout_path)),
+        policy=replace(config.policy, path=model_path(config.policy.path)),
+        critic=replace(config.critic, path=model_path(config.critic.path)),
+        problems=replace(problems, path=data_path(problems.path), heldout_path=data_path(problems.heldout_path)),
         reward=replace(
-            reward, process_path=model(reward.process_path), functions=tuple(map(function, reward.functions))
+            reward, process_path=model_path(reward.process_path), functions=tuple(map(function, reward.functions))
         ),
     )
 
 
 def record_origin(config: PPOJobConfig, run: Run) -> None:
     """Write the models that the run starts from and the files that it reads into its manifest, with their hashes."""
-    before = run.manifest()["parents"]
     models = {"policy": config.policy.path, "critic": config.critic.path, "reward": config.reward.process_path}
-    for role, path in models.items():
-        if not path:
-            continue
-        run.add_parent(role, resolve_model(path), source=path)
-        was, now = (parents.get(role, {}).get("sha256") for parents in (before, run.manifest()["parents"]))
-        if was is not None and was != now:
-            run.update(parents=before)
-            raise CheckpointError(
-                f"The {role} at {path} is not what this run started from: its hash was {was[:12]}, and is {now[:12]}. "
-                f"Put the old files back, or start a new run with --config {run.location}."
-            )
+    record_models(models, run)
     for name, path in {"problems": config.problems.path, "heldout": config.problems.heldout_path}.items():
         if path:
             run.add_input(name, path)
-
-
-def read_problems(config: PPOJobConfig, run: Run, note: Callable[[str], None]) -> ProblemSet:
-    """The problems; what became of every row goes into the manifest, and the rows that could not be used into a file
-    beside it.
-
-    Raises:
-        DataError: there are too few problems, or none of them can be used.
-    """
-    problems = load_problems(config.problems, config.run.seed, _prompt_length(config))
-    report = problems.report.to_json()
-    del report["quarantined_rows"]
-    run.update(problems=report | {"train": len(problems.train), "heldout": len(problems.heldout)})
-    if rows := problems.report.quarantined:
-        text = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-        (run.folder / QUARANTINE).write_text(text, encoding="utf-8")
-        reasons = ", ".join(f"{reason} {count}" for reason, count in problems.report.reasons.items())
-        note(f"{len(rows):,} of {report['rows_in']:,} rows were set aside ({reasons}): {run.folder / QUARANTINE}")
-    return problems
-
-
-def _prompt_length(config: PPOJobConfig) -> PromptLength:
-    """Tokens of a problem's prompt, or the upper bound on them where that is no more than allowed."""
-    tokenizer, system = load_tokenizer(config.policy.path), config.problems.system
-    frame = len(prompt_ids(tokenizer, Problem(id="", question="", answer=""), system))
-
-    def length(problem: Problem) -> int:
-        bound = frame + len(problem.question.encode())  # a token spells a byte at least
-        if bound <= config.problems.max_prompt_tokens:
-            return bound
-        return len(prompt_ids(tokenizer, problem, system))
-
-    return length

@@ -34,6 +34,7 @@ from r1ray.rl.networks import build_actor_critic, build_reference
 from r1ray.runs import Run
 from r1ray.runs.manifest import owning_run
 from r1ray.train.engine import TrainEngine
+from r1ray.train.listener import Listener, Nobody, told_to_stop
 from r1ray.train.supervised import Example, train_supervised
 from r1ray.types import Problem, ScoredRollout
 
@@ -41,29 +42,6 @@ COLD_START = "cold_start"
 """Folder of the run that holds the cold-started policy: where PPO starts from, and its reference."""
 SAMPLES = 8
 """Rollouts written to samples.jsonl each time."""
-
-
-class Listener(Protocol):
-    """Whoever is told how the run goes."""
-
-    def post(self, kind: str, payload: Any = None) -> None:
-        """Take note of an event: `note`, `phase`, `step`, `samples`, `resumed`."""
-        ...
-
-    def ask(self, kind: str, payload: Any = None) -> bool:
-        """Take note, and say whether the run should stop."""
-        ...
-
-
-class Nobody:
-    """`Listener` of the ranks other than 0: what happens is told once."""
-
-    def post(self, kind: str, payload: Any = None) -> None:
-        """Nothing."""
-
-    def ask(self, kind: str, payload: Any = None) -> bool:
-        """Rank 0 asks."""
-        return False
 
 
 class MakeEngine(Protocol):
@@ -286,10 +264,7 @@ class Session:
 
     def _told_to_stop(self, kind: str, payload: Any) -> bool:
         """Tell the listener, and learn, on every rank alike, whether the run should stop."""
-        said = [self._listener.ask(kind, payload)]
-        if self._world_size > 1:
-            dist.broadcast_object_list(said, src=0)
-        return bool(said[0])
+        return told_to_stop(self._listener, self._world_size, kind, payload)
 
     def remember(self, share: Sequence[ScoredRollout]) -> None:
         """Keep the step's rollouts for `samples.jsonl`."""

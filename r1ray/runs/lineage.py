@@ -24,13 +24,14 @@ class Ancestor:
 
 
 def lineage(folder: Path) -> Ancestor:
-    """The run in `folder` with all its ancestors."""
+    """The run in `folder` with all its ancestors: models that it started from, and data that other runs made."""
     return Ancestor("", str(folder), "intact", (data := _manifest(folder)), _parents(data, seen=(str(folder),)))
 
 
 def _parents(manifest: dict[str, Any], seen: tuple[str, ...]) -> tuple[Ancestor, ...]:
     found = []
-    for role, entry in manifest.get("parents", {}).items():
+    made = {name: entry for name, entry in manifest.get("inputs", {}).items() if entry.get("run")}
+    for role, entry in (made | manifest.get("parents", {})).items():
         run = entry.get("run", "")
         data = _manifest(Path(run)) if run and run not in seen else {}
         found.append(

@@ -3,15 +3,20 @@
 `zero.ZeroEngine` is the real one. The loops know only this Protocol, so a test can run them on plain PyTorch.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from r1ray.algorithms.schedules import schedule_factor
 from r1ray.config.optim import OptimConfig
+from r1ray.models.policy import Policy
+from r1ray.models.scorer import Scorer
+
+Bound = Callable[[float], float]
+"""From this step's gradient norm to the norm that it is scaled down to; 0 = as it is."""
 
 
 class TrainEngine(Protocol):
@@ -30,8 +35,13 @@ class TrainEngine(Protocol):
         """Accumulate gradients. They are averaged over ranks; `algorithms.losses.global_count` undoes that."""
         ...
 
-    def step(self) -> dict[str, float]:
-        """Clip, update, zero the gradients; returns `grad_norm` and `lr`."""
+    def step(self, factor: float | None = None, bound: Bound | None = None) -> dict[str, float]:
+        """Clip, update, zero the gradients; returns `grad_norm` (before clipping) and `lr`.
+
+        Args:
+            factor: on every peak learning rate; None = as `optim.schedule` has it at this step.
+            bound: asked once, for the norm to clip at; None = `optim.max_grad_norm`.
+        """
         ...
 
     def all_reduce(self, value: Tensor) -> Tensor:
@@ -43,8 +53,8 @@ class TrainEngine(Protocol):
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The policy's weights by their Hugging Face names, whole (gathered under ZeRO-3, where ranks other than 0 may
-        get none). Every rank must call it."""
+        """The weights of `saved_module` by their Hugging Face names, whole (gathered under ZeRO-3, where ranks other
+        than 0 may get none). Every rank must call it."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -58,14 +68,9 @@ class TrainEngine(Protocol):
 
 def learning_rate(config: OptimConfig, step: int, total: int) -> float:
     """Factor on every peak learning rate at optimizer step `step` (0-based) of `total`."""
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    progress = min(1.0, (step - config.warmup) / max(1, total - config.warmup))
-    if config.schedule == "linear":
-        return 1.0 - progress
-    if config.schedule == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * progress))
-    return 1.0
+    return schedule_factor(
+        config.schedule, step, total, warmup=config.warmup, decay_fraction=config.decay_fraction, floor=config.floor
+    )
 
 
 def parameter_groups(module: nn.Module, config: OptimConfig, head_lr: float | None = None) -> list[dict[str, Any]]:
@@ -91,3 +96,30 @@ def adamw(groups: Iterable[dict[str, Any]], config: OptimConfig) -> torch.optim.
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
+
+
+def saved_module(module: nn.Module) -> nn.Module:
+    """The part of what an engine trains that is saved as the model: the `Policy` in it, the network that a `Scorer`
+    reads, or else all of it."""
+    part = next((part for part in module.modules() if isinstance(part, Policy | Scorer)), module)
+    return part.model if isinstance(part, Scorer) else part
+
+
+def set_rates(groups: Iterable[dict[str, Any]], factor: float, step: int) -> None:
+    """Set each group's learning rate for optimizer step `step`: `factor` times its peak, 0 before it may move
+    (`starts_at`, see `train.transfer`)."""
+    for group in groups:
+        group["lr"] = group["peak_lr"] * factor if step >= group.get("starts_at", 0) else 0.0
+
+
+def still_until(groups: Iterable[dict[str, Any]], step: Callable[[], int]) -> None:
+    """Let no gradient reach the parameters of a group before its `starts_at`: neither the norm that is clipped nor
+    Adam's moments know of them until then."""
+
+    def hold(starts_at: int) -> Callable[[Tensor], Tensor | None]:
+        return lambda gradient: torch.zeros_like(gradient) if step() < starts_at else None
+
+    for group in groups:
+        if starts_at := group.get("starts_at", 0):
+            for parameter in group["params"]:
+                parameter.register_hook(hold(starts_at))

@@ -14,7 +14,8 @@ from r1ray.algorithms.step_labels import Kind, Label, consensus, monte_carlo_lab
 from r1ray.config.reward_model import StepLabelsConfig
 from r1ray.data.labelled_steps import LabelledSolution
 from r1ray.generation.engine import GenerationEngine, Prompt, SamplingParams
-from r1ray.reasoning.checker import StepVerdict, check_steps
+from r1ray.reasoning.checker import StepVerdict
+from r1ray.reasoning.rewards import checked_steps
 from r1ray.reasoning.steps import Decode
 from r1ray.train.prefix_cache import Outcome, PrefixCache, prefix_key
 from r1ray.types import Problem, ReasoningStep, Rollout
@@ -192,8 +193,7 @@ def _prefix(rollout: Rollout, step: ReasoningStep) -> list[int]:
 
 
 def _rule(rollout: Rollout, steps: Sequence[ReasoningStep]) -> list[bool | None]:
-    checked = check_steps(rollout.problem, [step.text for step in steps])
-    return [_RULES.get(step.verdict) for step in checked]
+    return [_RULES.get(step.verdict) for step in checked_steps(rollout, steps)]
 
 
 def _kind(config: StepLabelsConfig) -> Kind:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ray
 import ray.train
 import ray.train.collective
 import torch
@@ -97,6 +98,16 @@ def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, 
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, on_ctrl_c)  # Ray Train puts a handler of its own there, and leaves it
+
+
+def share(data: Any) -> Any:
+    """Put data where every rank can read it; returns what `fetch` takes."""
+    return ray.put(data)
+
+
+def fetch(shared: Any) -> Any:
+    """What was shared."""
+    return ray.get(shared)
 
 
 def _run_worker(config: dict[str, Any]) -> None:

@@ -14,9 +14,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from r1ray.config.optim import OptimConfig, ZeroConfig
+from r1ray.config.sft import PrecisionConfig
 from r1ray.errors import CheckpointError
 from r1ray.models.policy import Policy, policy_state_dict
-from r1ray.train.engine import adamw, learning_rate, parameter_groups
+from r1ray.train.engine import Bound, adamw, learning_rate, parameter_groups, saved_module, set_rates, still_until
+from r1ray.train.portable import PORTABLE, read_portable, write_portable
 
 TAG = "zero"
 """Name of DeepSpeed's own folder inside a checkpoint."""
@@ -41,6 +43,8 @@ class ZeroEngine:
         total_steps: int,
         head_lr: float | None = None,
         device: torch.device | str = "cpu",
+        groups: list[dict[str, Any]] | None = None,
+        precision: PrecisionConfig | None = None,
     ) -> None:
         """Wrap `module`. The process group must exist when there is more than one rank (Ray Train makes it).
 
@@ -51,6 +55,8 @@ class ZeroEngine:
             total_steps: optimizer steps that the schedule spans.
             head_lr: peak learning rate of parameters named `value_head`; None = `optim.lr`.
             device: where this rank computes.
+            groups: of the optimizer; None = `parameter_groups`.
+            precision: loss scaling where `dtype` is float16; None = the defaults.
         """
         deepspeed = _deepspeed(torch.device(device))
         self.device = torch.device(device)
@@ -59,14 +65,17 @@ class ZeroEngine:
         self._layout = {"zero.stage": zero.stage, "resources.learners": self.world_size, "policy.dtype": dtype}
         if self.device.type == "cuda":
             module.to(self.device)
-        groups = parameter_groups(module, optim, head_lr)
+        groups = parameter_groups(module, optim, head_lr) if groups is None else groups
+        still_until(groups, lambda: self._step)
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=adamw(groups, optim),
-            config=deepspeed_config(optim, zero, dtype),
+            config=deepspeed_config(optim, zero, dtype, precision),
             dist_init_required=False,
         )
         self._clipped_norm: float | None = None
+        self._bound: Bound | None = None
+        self._follow_bound()
         if zero.stage == 0:
             self._engine.clip_fp32_gradients = self._clip  # DeepSpeed's own forgets the norm
             if self.world_size == 1:
@@ -75,6 +84,7 @@ class ZeroEngine:
             for reader, parameter in _external_parameters(module):
                 deepspeed.zero.register_external_parameter(reader, parameter)
         self._gathered = deepspeed.zero.GatheredParameters
+        self._fragments = deepspeed.utils
         self.module: nn.Module = self._engine.module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -85,15 +95,19 @@ class ZeroEngine:
         """Accumulate the gradients of one micro-batch."""
         self._engine.backward(loss)
 
-    def step(self) -> dict[str, float]:
-        """Reduce, clip, update; returns `grad_norm` (before clipping) and `lr` (of what is not a value head)."""
-        factor = learning_rate(self._optim, self._step, self._total_steps)
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+    def step(self, factor: float | None = None, bound: Bound | None = None) -> dict[str, float]:
+        """Reduce, clip, update; returns `grad_norm` (before clipping), `lr` (of what is not a value head) and, in
+        float16, `loss_scale`. A step whose gradients overflow in float16 is skipped, and its norm is infinite."""
+        factor = learning_rate(self._optim, self._step, self._total_steps) if factor is None else factor
+        set_rates(self._engine.optimizer.param_groups, factor, self._step)
+        self._bound = bound
         self._engine.step()
         self._step += 1
         norm = self._engine.get_global_grad_norm() if self._clipped_norm is None else self._clipped_norm
-        return {"grad_norm": math.nan if norm is None else float(norm), "lr": self._optim.lr * factor}
+        figures = {"grad_norm": math.nan if norm is None else float(norm), "lr": self._optim.lr * factor}
+        if self._engine.fp16_enabled():
+            figures["loss_scale"] = float(self._engine.optimizer.loss_scale)
+        return figures
 
     def all_reduce(self, value: Tensor) -> Tensor:
         """Sum over ranks."""
@@ -111,9 +125,9 @@ class ZeroEngine:
         return int(tensor)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The policy's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0; other
+        """The model's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0; other
         ranks get nothing."""
-        policy = next(m for m in self.module.modules() if isinstance(m, Policy))
+        policy = saved_module(self.module)
         if self._zero.stage < 3:
             return policy_state_dict(policy)
         with self._gathered(list(policy.parameters()), modifier_rank=None):
@@ -127,6 +141,8 @@ class ZeroEngine:
         """Write weights, optimizer state and step through DeepSpeed."""
         state = {"optimizer_step": self._step}
         self._engine.save_checkpoint(str(folder), tag=TAG, client_state=state, save_latest=False)
+        if self._zero.stage and self._zero.portable and self._step:
+            write_portable(folder, self.module, self._engine.optimizer, self._fragments, self._step, self.rank)
         if self.rank == 0:
             (folder / LAYOUT).write_text(json.dumps(self._layout))
 
@@ -140,25 +156,66 @@ class ZeroEngine:
         if not path.is_file():
             raise CheckpointError(f"{folder} holds no checkpoint of the trainer: {path.name} is not there.")
         layout = json.loads(path.read_text())
-        if layout != self._layout:
-            raise CheckpointError(
-                f"{folder} was written with {_spelled(layout)}; this run has {_spelled(self._layout)}. Resume with the "
-                "settings that the run was started with."
-            )
+        if layout != self._layout and self._load_elsewise(folder, layout):
+            return
         _, client_state = self._engine.load_checkpoint(str(folder), tag=TAG)
         self._step = client_state["optimizer_step"]
 
+    def _load_elsewise(self, folder: Path, layout: Mapping[str, Any]) -> bool:
+        """Read a checkpoint of another number of ranks or stage from its whole tensors; False if DeepSpeed's own files
+        serve, which at stage 0 are whole."""
+        changed = {name for name in self._layout if layout.get(name) != self._layout[name]}
+        if changed == {"resources.learners"} and self._zero.stage == 0:
+            return False
+        if changed <= {"resources.learners", "zero.stage"} and self._zero.stage and (folder / PORTABLE).is_file():
+            gathered = self._gathered if self._zero.stage == 3 else None
+            self._step = read_portable(
+                folder, self.module, self._engine.optimizer, self._fragments, gathered, self.rank
+            )
+            return True
+        raise CheckpointError(
+            f"{folder} was written with {_spelled(layout)}; this run has {_spelled(self._layout)}. Resume with the "
+            "settings that the run was started with. (The number of learners may change at stage 0, and above it where "
+            "the run wrote zero.portable checkpoints.)"
+        )
+
     def _clip(self) -> None:
-        limit = self._engine.gradient_clipping()
-        self._clipped_norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        parameters = [parameter for parameter in self.module.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self._clipped_norm = float(norm)
+        nn.utils.clip_grads_with_norm_(parameters, self._limit(self._clipped_norm), norm)
+
+    def _limit(self, norm: float) -> float:
+        """What the gradients are clipped at in this step."""
+        bound, self._bound = self._bound, None  # asked once a step
+        limit = self._optim.max_grad_norm if bound is None else bound(norm)
+        return limit or math.inf
+
+    def _follow_bound(self) -> None:
+        """ZeRO's optimizers clip at `clip_grad`, which is set here once the norm is known and before it is used."""
+        optimizer = self._engine.optimizer
+        clip = getattr(optimizer, "unscale_and_clip_grads", None)
+        if clip is None:
+            return
+
+        def clip_at_bound(*args: Any, **kwargs: Any) -> Any:
+            if self._bound is not None:  # once a step, though there may be a call for each group of parameters
+                scale = float(getattr(optimizer, "loss_scale", 1.0))
+                optimizer.clip_grad = self._limit(float(args[-1]) / scale)
+            return clip(*args, **kwargs)
+
+        optimizer.unscale_and_clip_grads = clip_at_bound
 
 
 def _spelled(layout: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in layout.items())
 
 
-def deepspeed_config(optim: OptimConfig, zero: ZeroConfig, dtype: str) -> dict[str, Any]:
+def deepspeed_config(
+    optim: OptimConfig, zero: ZeroConfig, dtype: str, precision: PrecisionConfig | None = None
+) -> dict[str, Any]:
     """DeepSpeed's own configuration."""
+    scaling = precision or PrecisionConfig(dtype=dtype)
     stage: dict[str, Any] = {"stage": zero.stage, "overlap_comm": False}
     if zero.offload != "none":
         stage["offload_optimizer"] = {"device": "cpu"}
@@ -173,6 +230,13 @@ def deepspeed_config(optim: OptimConfig, zero: ZeroConfig, dtype: str) -> dict[s
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": dtype == "bfloat16"},
+        "fp16": {
+            "enabled": dtype == "float16",
+            "loss_scale": 0,  # dynamic
+            "initial_scale_power": scaling.initial_scale_power,
+            "loss_scale_window": scaling.scale_window,
+            "min_loss_scale": scaling.min_scale,
+        },
         "steps_per_print": 2**31,
     }
 

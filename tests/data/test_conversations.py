@@ -71,8 +71,11 @@ def test_a_row_that_is_no_conversation_says_why(fields: dict[str, Any], reason: 
     assert caught.value.reason == reason
 
 
-def test_a_solved_problem_is_in_the_form_that_is_trained() -> None:
-    problem = Problem(id="x", question="9 + 7 - 5?", answer="11", solution="9 + 7 = 16\n16 - 5 = 11\n")
+@pytest.mark.parametrize(
+    "solution", ["9 + 7 = 16\n16 - 5 = 11\n", "1. 9 + 7 = 16\n2. 16 - 5 = 11\nAnswer: 11"], ids=["bare", "numbered"]
+)
+def test_a_solved_problem_is_in_the_form_that_is_trained(solution: str) -> None:
+    problem = Problem(id="x", question="9 + 7 - 5?", answer="11", solution=solution)
     assert turns(solved_problem(problem, "Think.")) == [
         ("system", "Think."),
         ("user", "9 + 7 - 5?"),

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +138,23 @@ def _pids(refs: list[Any]) -> list[int]:
         except ray.exceptions.RayActorError:
             pids.append(0)
     return pids
+
+
+def press_ctrl_c_after(step: int, folder: Path) -> threading.Thread:
+    """Send this process SIGINT once the run in `folder` has written the row of `step`."""
+
+    def watch() -> None:
+        end = time.monotonic() + 500
+        while time.monotonic() < end:
+            rows = folder / "metrics.jsonl"
+            if rows.exists() and len(rows.read_text().splitlines()) >= step:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
 
 
 class MortalMailbox:

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +11,15 @@ from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.policy import CriticConfig
 from r1ray.rl import actors
 from r1ray.runs import Run
-from tests.jobs.helpers import Ended, attempts, learn_and_note, make_mortal_rollout_worker, run_job, tiny_job
+from tests.jobs.helpers import (
+    Ended,
+    attempts,
+    learn_and_note,
+    make_mortal_rollout_worker,
+    press_ctrl_c_after,
+    run_job,
+    tiny_job,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -22,23 +27,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 @pytest.fixture
 def job(policy: Path, tmp_path: Path) -> PPOJobConfig:
     return tiny_job(policy, tmp_path)
-
-
-def press_ctrl_c_after(step: int, folder: Path) -> threading.Thread:
-    """Send this process SIGINT once the run in `folder` has written the row of `step`."""
-
-    def watch() -> None:
-        end = time.monotonic() + 500
-        while time.monotonic() < end:
-            rows = folder / "metrics.jsonl"
-            if rows.exists() and len(rows.read_text().splitlines()) >= step:
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
 
 
 @pytest.mark.slow

@@ -176,9 +176,9 @@ def test_wrong_configuration_says_what_was_expected(
         ProcessRewardModel.from_path(str(edited(shepherd_prm, tmp_path / "prm", r1ray_prm=layout)))
 
 
-def test_more_than_two_classes_are_refused(trained_prm: Path, tmp_path: Path) -> None:
-    model = AutoModelForTokenClassification.from_pretrained(trained_prm, num_labels=3, ignore_mismatched_sizes=True)
+def test_more_than_three_classes_are_refused(trained_prm: Path, tmp_path: Path) -> None:
+    model = AutoModelForTokenClassification.from_pretrained(trained_prm, num_labels=4, ignore_mismatched_sizes=True)
     model.save_pretrained(tmp_path)
     TOKENIZER.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="has 3 classes"):
+    with pytest.raises(ModelError, match="has 4 classes"):
         ProcessRewardModel.from_path(str(tmp_path))

@@ -1,6 +1,5 @@
 """The driver's side of a learner: when it starts, what it tells of an error, and what Ctrl-C does."""
 
-import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,18 +88,3 @@ def test_any_other_error_is_left_to_ray_train_to_restart(monkeypatch: pytest.Mon
     with pytest.raises(ZeroDivisionError):
         learn(mailbox, 1, monkeypatch, ZeroDivisionError())
     assert mailbox.events == [("started", 0)]
-
-
-def test_the_first_ctrl_c_is_handled_and_the_second_breaks_in() -> None:
-    handled: list[str] = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with actors.first_ctrl_c(lambda: handled.append("first")):
-            signal.raise_signal(signal.SIGINT)
-            assert handled == ["first"]
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-        assert handled == ["first"]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)

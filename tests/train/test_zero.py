@@ -100,9 +100,23 @@ def test_a_missing_checkpoint_is_named(tiny_policy: Path, tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_that_is_sharded_otherwise_is_refused(tiny_policy: Path, tmp_path: Path) -> None:
-    make_zero(make_policy(tiny_policy), 1).save(tmp_path)
+    make_zero(make_policy(tiny_policy), 1).save(tmp_path)  # before a step there is nothing portable about it
     with pytest.raises(CheckpointError, match=r"with zero\.stage 1, resources\.learners 1, .* has zero\.stage 2, "):
         make_zero(make_policy(tiny_policy), 2).load(tmp_path)
+
+
+@pytest.mark.parametrize(("dtype", "source", "target"), [("float32", 1, 3), ("float32", 3, 2), ("bfloat16", 2, 3)])
+def test_another_stage_goes_on_from_a_portable_checkpoint(
+    dtype: str, source: int, target: int, tiny_policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    engine = make_zero(make_policy(tiny_policy, dtype=dtype), source, dtype=dtype)
+    train(engine, examples, steps=2)
+    engine.save(tmp_path)
+    figures = train(engine, examples, steps=3)
+    other = make_zero(make_policy(tiny_policy, dtype=dtype), target, dtype=dtype)
+    other.load(tmp_path)
+    for found, expected in zip(train(other, examples, steps=3), figures, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4 if dtype == "float32" else 2e-2)
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])

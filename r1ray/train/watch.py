@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from r1ray.config.jobs import PPOJobConfig
 from r1ray.metrics.sinks import JsonlSink, Sink, Sinks, TensorBoardSink, read_jsonl
 from r1ray.progress import ConsoleView
 from r1ray.runs import Run
@@ -24,8 +23,8 @@ class Watcher:
     """Turns events into `metrics.jsonl`, `samples.jsonl`, TensorBoard files, the live view and whatever sinks it is
     given."""
 
-    def __init__(self, run: Run, config: PPOJobConfig, view: ConsoleView, sinks: Sequence[Sink] = ()) -> None:
-        self._run, self._config, self._view = run, config, view
+    def __init__(self, run: Run, view: ConsoleView, sinks: Sequence[Sink] = ()) -> None:
+        self._run, self._view = run, view
         self._more = list(sinks)
         self._sinks: Sinks | None = None
         self._error: BaseException | None = None
@@ -63,7 +62,7 @@ class Watcher:
             self._sinks = None
 
     def _begin(self, done: int) -> None:
-        """PPO starts, or starts again, with `done` steps behind it: what was written of later steps is void."""
+        """Training starts, or starts again, with `done` steps behind it: what was written of later steps is void."""
         if self._sinks is not None:
             self._sinks.close()
         resume = done if self._run.metrics_path.exists() else None

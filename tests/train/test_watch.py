@@ -14,8 +14,8 @@ from r1ray.config.jobs import PPOJobConfig
 from r1ray.config.run import RunConfig
 from r1ray.errors import DataError
 from r1ray.progress import ConsoleView
-from r1ray.rl.watch import Watcher
 from r1ray.runs import Run
+from r1ray.train.watch import Watcher
 
 
 class Event(NamedTuple):
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
 def scene(tmp_path: Path) -> Iterator[Scene]:
     config = PPOJobConfig(run=RunConfig(storage=str(tmp_path), name="x"))
     run, screen, sink = Run.create("ppo", config), io.StringIO(), Kept()
-    watcher = Watcher(run, config, ConsoleView("x", 4, console=Console(file=screen, width=200)), [sink])
+    watcher = Watcher(run, ConsoleView("x", 4, console=Console(file=screen, width=200)), [sink])
     yield Scene(watcher, run, screen, sink)
     watcher.close()
 
