@@ -78,7 +78,8 @@ def solved_problem(problem: Problem, system: str = "") -> Conversation:
     Raises:
         BadRow: the problem comes without a solution.
     """
-    steps = [line for line in problem.solution.splitlines() if line.strip() and not ANSWER_LINE.match(line)]
+    lines = [line.strip() for line in problem.solution.splitlines() if line.strip() and not ANSWER_LINE.match(line)]
+    steps = [line.removeprefix(f"{number}. ") for number, line in enumerate(lines, start=1)]  # numbered anew below
     if not steps:
         raise BadRow("no solution", f"problem {problem.id} has an answer alone")
     return Conversation(
