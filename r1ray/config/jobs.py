@@ -116,11 +116,10 @@ class SFTJobConfig:
                 "resources.learner_gpus to 1, or precision.dtype to `float32` or `bfloat16`."
             )
         for name in ("tensor", "sequence"):
-            ranks = getattr(self.parallel, name)
-            if ranks > 1 and self.resources.learners % ranks:
+            if (ranks := getattr(self.parallel, name)) > 1:
                 raise ConfigError(
-                    f"parallel.{name} is {ranks}, and resources.learners {self.resources.learners}: expected a "
-                    "multiple of it."
+                    f"parallel.{name} is {ranks}: the packed attention of training is not split over ranks yet. Set it "
+                    "to 1; zero.stage 3 splits the weights, and parallel.checkpoint_layers saves activations."
                 )
 
 

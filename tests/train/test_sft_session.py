@@ -171,5 +171,5 @@ def test_settings_that_contradict_each_other_are_refused(job: SFTJobConfig) -> N
         replace(job, transfer=TransferConfig(mode="head"), policy=replace(job.policy, lora=LoraConfig(rank=4)))
     with pytest.raises(ConfigError, match="`float16` needs a GPU"):
         replace(job, precision=PrecisionConfig(dtype="float16"))
-    with pytest.raises(ConfigError, match=r"parallel\.tensor is 2, and resources\.learners 1"):
+    with pytest.raises(ConfigError, match=r"parallel\.tensor is 2: the packed attention of training is not split"):
         replace(job, parallel=ParallelConfig(tensor=2))

@@ -14,7 +14,7 @@ from r1ray.metrics.reductions import Metric, reduce_all
 from r1ray.models.loading import load_policy
 from r1ray.models.policy import Policy
 from r1ray.train.engine import TrainEngine
-from r1ray.train.supervised import Example, train_supervised
+from r1ray.train.supervised import Example, pack_examples, train_supervised
 from r1ray.train.zero import ZeroEngine
 from tests.fakes import TorchEngine
 
@@ -148,6 +148,32 @@ def test_bfloat16_learns_and_hands_out_bfloat16(stage: int, tiny_policy: Path, e
     losses = [figures["sft/loss"] for figures in train(engine, examples, steps=7)]
     assert losses[6] < 0.8 * losses[0]  # steps 0, 3 and 6 see the same examples
     assert {tensor.dtype for tensor in engine.weights().values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_bound_is_asked_once_and_scales_the_gradient(
+    stage: int, dtype: str, tiny_policy: Path, examples: list[Example]
+) -> None:
+    optim = replace(OPTIM, betas=(0.0, 0.0), eps=1.0, warmup=0, schedule="constant", weight_decay=0.0, lr=1e-1)
+    moved = []
+    for bound in (1e-2, 1e-3):
+        engine = make_zero(make_policy(tiny_policy, dtype=dtype), stage, optim, dtype=dtype)
+        before, asked = copied(engine), list[float]()
+
+        def limit(norm: float, bound: float = bound, asked: list[float] = asked) -> float:
+            asked.append(norm)
+            return bound
+
+        for packed in pack_examples(examples, 80):
+            logprobs = engine.forward(packed, chunk=64).logprobs
+            engine.backward(-logprobs.mean())
+        figures = engine.step(1.0, limit)
+        assert asked == [pytest.approx(figures["grad_norm"], rel=1e-2)]
+        after = engine.weights()
+        moved.append(sum(float((after[name] - before[name]).float().abs().sum()) for name in before))
+    if dtype == "float32":  # so small an update lies below bfloat16's digits
+        assert moved[0] / moved[1] == pytest.approx(10, rel=0.05)
 
 
 @pytest.mark.parametrize("stage", [2, 3])
