@@ -10,6 +10,8 @@ from r1ray.config.problems import ColdStartConfig, ProblemsConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.tiny import TinyConfig
+from r1ray.config.tune import SearcherConfig, TuneConfig
 from r1ray.errors import ConfigError
 
 
@@ -51,3 +53,23 @@ class EvaluateJobConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinyJobConfig:
+    """`jobs/tiny.py`: a tiny transformer trained from nothing on generated arithmetic."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    tiny: TinyConfig = field(default_factory=TinyConfig)
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=1e-3, warmup=20, schedule="cosine", weight_decay=0.01)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneJobConfig:
+    """`jobs/tune.py`: a search over the configuration of another job."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    searcher: SearcherConfig = field(default_factory=SearcherConfig)

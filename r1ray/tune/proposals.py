@@ -81,6 +81,11 @@ class Proposals:
         self.asked += 1
         return dict(values)
 
+    def repeat(self, key: str, values: Mapping[str, Any]) -> None:
+        """Take `values` as what `ask` answered for `key`: a question of an interrupted search."""
+        self.pending[key] = self.space.decode(self.space.encode(values))
+        self.asked += 1
+
     def tell(self, key: str, result: float | None) -> Observation:
         """What came of the point asked for as `key`: None, NaN or an infinity = it failed. KeyError if none is out."""
         observation = Observation(values=self.pending.pop(key), result=_finite(result))
