@@ -14,6 +14,7 @@ from r1ray.report.curves import charts
 from r1ray.report.headline import accuracies, cards
 from r1ray.report.rollouts import choose, colour_scale, show
 from r1ray.report.samples import read_samples
+from r1ray.report.search import search_pictures
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLACE = ("run.name", "run.storage")
@@ -64,6 +65,7 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "rollouts": [(step, [show(row, scale) for row in rows]) for step, rows in chosen],
         "scale": scale,
+        "search": search_pictures(folder),
     }
 
 

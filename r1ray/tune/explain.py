@@ -50,6 +50,7 @@ def slices(proposals: Proposals, sign: float = 1.0) -> dict[str, dict[str, Any]]
         found[path] = {
             "values": [span.decode(level) for level in levels],
             "positions": list(range(len(levels))) if isinstance(span, Choice) else levels[:, 0].tolist(),
+            "choice": isinstance(span, Choice),
             "log": getattr(span, "log", False),
             "mean": (sign * mean).tolist(),
             "low": ends[0].tolist(),

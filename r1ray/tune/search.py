@@ -23,6 +23,7 @@ from r1ray.config.jobs import TinyJobConfig, TuneJobConfig
 from r1ray.config.trial import trial_config, trial_space
 from r1ray.config.tune import TuneConfig
 from r1ray.errors import WorkerError
+from r1ray.metrics.sinks import JsonlSink, Sinks
 from r1ray.runs import Run
 from r1ray.runs.files import write_json
 from r1ray.tune.bayesian import BayesianSearch
@@ -70,13 +71,21 @@ def search(config: TuneJobConfig, run: Run) -> dict[str, Any]:
         base = make_start(base, run)
     view = SearchView(f"tune {settings.job} · {run.name}", settings.trials, list(space.ranges), settings.mode, console)
     recorded = RecordedSearch(journal, settings)
-    with view:
-        for row in journal.results:
-            view.finished(row, quiet=True)
-        if not recorded.over():
-            _fit(base, config, run, recorded, view, trials_at_once(settings, plan, connection.local))
-        _say_why(recorded, view)
-    return _conclude(journal, config, run, original)
+    try:
+        with view:
+            for row in journal.results:
+                view.finished(row, quiet=True)
+            if not recorded.over():
+                _fit(base, config, run, recorded, view, trials_at_once(settings, plan, connection.local))
+            _say_why(recorded, view)
+    finally:
+        figures = _write(journal, config, run, original)
+    if figures is None:
+        raise WorkerError(
+            f"None of {len(journal.results)} trials had a result; what each said is under {run.location}. Run one by "
+            f"itself: python jobs/{settings.job}.py"
+        )
+    return figures
 
 
 def trials_at_once(settings: TuneConfig, plan: Plan, local: bool) -> int:
@@ -282,15 +291,15 @@ def _say_why(recorded: RecordedSearch, view: SearchView) -> None:
         view.note(f"{failures} of {len(recorded.journal.results)} trials failed; each counted as the worst seen.")
 
 
-def _conclude(journal: Journal, config: TuneJobConfig, run: Run, base: Any) -> dict[str, Any]:
-    """Write the best configuration and what the report is drawn from; the headline figures."""
+def _write(journal: Journal, config: TuneJobConfig, run: Run, base: Any) -> dict[str, Any] | None:
+    """The best configuration so far, the curve, and what the report is drawn from; the headline figures.
+
+    None where no trial has had a result.
+    """
     proposals, settings = journal.proposals, config.tune
     good = [row for row in journal.results if row["result"] is not None]
     if not good:
-        raise WorkerError(
-            f"None of {len(journal.results)} trials had a result; what each said is under {run.location}. Run one by "
-            f"itself: python jobs/{settings.job}.py"
-        )
+        return None
     sign = 1.0 if settings.mode == "max" else -1.0
     best = max(good, key=lambda row: float(row["result"]))
     path = run.folder / BEST
@@ -313,6 +322,13 @@ def _conclude(journal: Journal, config: TuneJobConfig, run: Run, base: Any) -> d
             "slices": slices(proposals, sign) if explained else {},
         },
     )
+    run.metrics_path.unlink(missing_ok=True)
+    with Sinks([JsonlSink(run.metrics_path)]) as sink:
+        top = -math.inf
+        for step, row in enumerate(rows, start=1):
+            top = max(top, -math.inf if row["result"] is None else row["result"])
+            value = math.nan if row["result"] is None else sign * row["result"]
+            sink.write(step, {"search/objective": value, "search/best": sign * top})
     figures: dict[str, Any] = {
         "best_value": sign * best["result"],
         "default_value": sign * default["result"] if default and default["result"] is not None else None,
