@@ -19,11 +19,12 @@ from r1ray.cluster.connect import connect
 from r1ray.cluster.plan import Plan, make_plan
 from r1ray.cluster.preflight import fits, nodes, wait_until_fits
 from r1ray.cluster.threads import available_cores, set_threads
-from r1ray.config.jobs import TinyJobConfig, TuneJobConfig
+from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
 from r1ray.config.trial import trial_config, trial_space
 from r1ray.config.tune import TuneConfig
 from r1ray.errors import WorkerError
 from r1ray.metrics.sinks import JsonlSink, Sinks
+from r1ray.rl.prepare import absolute_paths
 from r1ray.runs import Run
 from r1ray.runs.files import write_json
 from r1ray.tune.bayesian import BayesianSearch
@@ -62,6 +63,8 @@ def search(config: TuneJobConfig, run: Run) -> dict[str, Any]:
     space = SearchSpace.parse(trial_space(settings))
     space.check(original)
     base = measurable(original, settings)
+    if isinstance(base, PPOJobConfig):
+        base = absolute_paths(base)
     journal = open_journal(config, run.folder, space, original)
     connection = connect()
     plan, console = make_plan(config), Console()
