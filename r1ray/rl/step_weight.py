@@ -87,5 +87,5 @@ class StepWeight:
             warnings.simplefilter("ignore")  # of a fit to few points
             for weight, gain in self._gains:
                 optimiser.register(params={NAME: weight}, target=gain)
-            found = float(optimiser.suggest()[NAME])  # type: ignore[arg-type]
+            found = float(optimiser.suggest()[NAME])
         return min(max(found, self._low), self._high)

@@ -344,6 +344,6 @@ def _write(journal: Journal, config: TuneJobConfig, run: Run, base: Any) -> dict
     return figures
 
 
-def _plain(value: Any) -> float | None:
+def _plain(value: float | None) -> float | None:
     """A figure as JSON can hold it."""
-    return float(value) if math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None
