@@ -202,7 +202,8 @@ def _fit(base: Any, config: TuneJobConfig, run: Run, recorded: RecordedSearch, v
             max_concurrent_trials=at_once,  # Tune wraps the search in its ConcurrencyLimiter
             search_alg=recorded,
             scheduler=_scheduler(base, settings),
-            reuse_actors=True,
+            # A job that a scheduler stops early goes on in its thread; only its worker's end ends it.
+            reuse_actors=isinstance(base, TinyJobConfig) or settings.scheduler == "none",
         ),
         run_config=tune.RunConfig(
             storage_path=str(run.folder), name=f"ray_tune-{int(time.time())}", verbose=0, callbacks=[show]
