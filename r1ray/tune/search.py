@@ -52,6 +52,8 @@ BEST = "best.json"
 RESULT = "search.json"
 """What the report is drawn from."""
 OBJECTIVE = "objective"
+ENDLESS = 1_000_000
+"""Reports after which a scheduler would end a job's trial."""
 HOPELESS = 5
 """So many failed trials without a single result end the search: the mistake is in what they share."""
 
@@ -227,7 +229,9 @@ def _trainable(base: Any, settings: TuneConfig, storage: str) -> Any:
 def _scheduler(base: Any, settings: TuneConfig) -> TrialScheduler | None:
     if settings.scheduler == "none":
         return None
-    longest = base.tiny.evaluations if isinstance(base, TinyJobConfig) else base.ppo.steps + 1
+    longest = ENDLESS  # a job ends by itself
+    if isinstance(base, TinyJobConfig):
+        longest = base.tiny.evaluations
     if settings.scheduler == "hyperband":
         return HyperBandScheduler(max_t=longest, reduction_factor=2)
     return ASHAScheduler(max_t=longest, grace_period=min(settings.grace, longest), reduction_factor=2)

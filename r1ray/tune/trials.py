@@ -20,8 +20,8 @@ from r1ray.tune.space import SearchSpace, nested
 
 VERBS = {
     "ppo": "r1ray.rl.actors:train_ppo",
-    "reward_model": "r1ray.train.reward_model:train_reward_model",
-    "sft": "r1ray.train.sft:train_sft",
+    "reward_model": "r1ray.train.reward_job:train_reward_model",
+    "sft": "r1ray.train.finetune:train_sft",
     "tiny": "r1ray.tune.tiny:train_tiny",
 }
 """What the job files of these names call."""
@@ -45,15 +45,16 @@ def measurable(base: Any, tune: TuneConfig) -> Any:
     Raises:
         ConfigError: a scheduler is to stop trials early that measure nothing on the way.
     """
-    if not isinstance(base, PPOJobConfig):
-        return base
-    if tune.scheduler != "none" and not base.evaluation.every:
+    evaluation = getattr(base, "evaluation", None)
+    if evaluation is not None and tune.scheduler != "none" and not evaluation.every:
         raise ConfigError(
-            f"tune.scheduler is {tune.scheduler!r} and evaluation.every is 0: PPO trials would have no held-out figure "
+            f"tune.scheduler is {tune.scheduler!r} and evaluation.every is 0: trials would have no held-out figure "
             'before their end. Put {"evaluation": {"every": 2}} into the file that tune.base names.'
         )
-    if tune.objective == "held_out" and not base.evaluation.problems:
+    if evaluation is not None and tune.objective == "held_out" and not evaluation.problems:
         raise ConfigError("evaluation.problems is 0 in tune.base: there would be nothing to tell trials apart by.")
+    if not isinstance(base, PPOJobConfig):
+        return base
     if tune.objective == "held_out" and tune.kl_weight and not base.ppo.needs_reference:
         return replace(base, ppo=replace(base.ppo, measure_kl=True))
     return base
