@@ -31,7 +31,8 @@ SMALL_FILES = (
     "metrics.jsonl",
     "samples.jsonl",
     "report.html",
-    "trials.jsonl",  # of a search, as the next two
+    "base.json",  # of a search, as the next three
+    "trials.jsonl",
     "search.json",
     "best.json",
 )

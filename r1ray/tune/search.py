@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from r1ray.cluster.plan import Plan, make_plan
 from r1ray.cluster.preflight import fits, nodes, wait_until_fits
 from r1ray.cluster.threads import available_cores, set_threads
 from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
+from r1ray.config.serialise import to_dict
 from r1ray.config.trial import trial_config, trial_space
 from r1ray.config.tune import TuneConfig
 from r1ray.errors import WorkerError
@@ -48,6 +50,7 @@ from ray.tune.integration.ray_train import TuneReportCallback  # noqa: E402
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+BASE = "base.json"
 BEST = "best.json"
 RESULT = "search.json"
 """What the report is drawn from."""
@@ -60,6 +63,7 @@ HOPELESS = 5
 
 def search(config: TuneJobConfig, run: Run) -> dict[str, Any]:
     """The verb of `jobs/tune.py`: search, and leave the best configuration as a file; returns the headline figures."""
+    config = keep_base(config, run)
     settings = config.tune
     original = trial_config(settings)
     space = SearchSpace.parse(trial_space(settings))
@@ -91,6 +95,14 @@ def search(config: TuneJobConfig, run: Run) -> dict[str, Any]:
             f"itself: python jobs/{settings.job}.py"
         )
     return figures
+
+
+def keep_base(config: TuneJobConfig, run: Run) -> TuneJobConfig:
+    """The configuration with the run's own copy of what trials start from: a resumed search finds it as it was."""
+    path = run.folder / BASE
+    if not path.exists():
+        write_json(path, to_dict(trial_config(config.tune)))
+    return replace(config, tune=replace(config.tune, base=str(path)))
 
 
 def trials_at_once(settings: TuneConfig, plan: Plan, local: bool) -> int:
