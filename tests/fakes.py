@@ -47,6 +47,6 @@ class LocalRewards:
     def __init__(self, worker: RewardWorker) -> None:
         self.worker = worker
 
-    def score(self, rollouts: list[Rollout]) -> ScoredBatch:
-        scored, counters = self.worker.score(rollouts)
+    def score(self, rollouts: list[Rollout], step_weight: float | None = None) -> ScoredBatch:
+        scored, counters = self.worker.score(rollouts, step_weight)
         return ScoredBatch(share=scored, success=success_rates(scored), metrics=batch_metrics(scored, counters))

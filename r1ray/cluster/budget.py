@@ -50,7 +50,7 @@ def learner_budget(config: PPOJobConfig, shape: ModelShape) -> WorkerBudget:
     weights = held * width // (ranks if stage >= 3 else 1)
     optimizer = moments // (ranks if stage >= 1 else 1)
     # In full training the reference is a second copy of the policy; under LoRA it is the policy without its adapters.
-    reference = shape.params * width if config.ppo.kl_coef and not lora.rank else 0
+    reference = shape.params * width if config.ppo.needs_reference and not lora.rank else 0
     tokens = config.optim.tokens_per_microbatch
     offload = config.zero.offload
     return WorkerBudget(

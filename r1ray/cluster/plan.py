@@ -1,15 +1,17 @@
-"""What a PPO job asks for before it starts: derived sizes, memory and bookings of each kind of worker. No Ray here."""
+"""What a job asks for before it starts: derived sizes, memory and bookings of each kind of worker. No Ray here."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from r1ray.cluster.budget import WorkerBudget, learner_budget, reward_budget, rollout_budget
+from r1ray.cluster.budget import PROCESS, WorkerBudget, learner_budget, reward_budget, rollout_budget
 from r1ray.cluster.shapes import model_shape
-from r1ray.config.jobs import PPOJobConfig
+from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
+from r1ray.config.trial import trial_config, trial_space
 
 GIB = 2**30
 
@@ -80,8 +82,39 @@ def gib(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.0f} MiB"
 
 
-def make_plan(config: PPOJobConfig) -> Plan:
-    """Derive the plan of a PPO job. Reads the headers of the policy's files and nothing else."""
+def make_plan(config: Any) -> Plan:
+    """Derive the plan of a job. Reads the headers of a model's files and nothing else."""
+    if isinstance(config, TuneJobConfig):
+        return _search_plan(config)
+    if isinstance(config, TinyJobConfig):
+        return _tiny_plan(config)
+    return _ppo_plan(config)
+
+
+def _search_plan(config: TuneJobConfig) -> Plan:
+    """One trial's own plan, under the sizes of the search: every trial books what a single run would."""
+    tune = config.tune
+    one = make_plan(trial_config(tune))
+    sizes = {
+        "trials": f"{tune.trials} of {tune.job}" + (f", none begun after {tune.minutes:g} min" if tune.minutes else ""),
+        "at once": f"{tune.parallel}" if tune.parallel else "2 on a cluster that has room, 1 on a machine of its own",
+        "searched": "  ".join(trial_space(tune)),
+    }
+    return Plan(sizes=sizes | {f"each trial: {name}": size for name, size in one.sizes.items()}, workers=one.workers)
+
+
+def _tiny_plan(config: TinyJobConfig) -> Plan:
+    tiny = config.tiny
+    sizes = {
+        "examples": f"{tiny.examples:,}",
+        "optimizer steps": f"{tiny.examples // tiny.batch:,}  ({tiny.batch} examples each)",
+        "network": f"{tiny.layers} layers of width {tiny.width}",
+    }
+    budget = WorkerBudget(parts={"process": PROCESS}, on_gpu=False)
+    return Plan(sizes=sizes, workers=(Workers(kind="trainer", count=1, cpus=1.0, gpus=0.0, budget=budget),))
+
+
+def _ppo_plan(config: PPOJobConfig) -> Plan:
     ppo, resources = config.ppo, config.resources
     samples = ppo.prompts_per_step * ppo.samples_per_prompt
     updates = ppo.epochs * ppo.minibatches

@@ -23,6 +23,10 @@ RESUMABLE = (
     "run.keep_checkpoints",
     "run.samples_every",
     "run.report",
+    "tune.trials",
+    "tune.minutes",
+    "tune.patience",
+    "tune.parallel",
 )
 """What may change when a run is resumed: how long it goes, who computes it, and what is written. The rest would make
 the second half of the run another experiment than the first."""

@@ -25,6 +25,8 @@ from r1ray.config.sft import (
     TransferConfig,
 )
 from r1ray.config.shards import ShardsConfig
+from r1ray.config.tiny import TinyConfig
+from r1ray.config.tune import SearcherConfig, TuneConfig
 from r1ray.errors import ConfigError
 
 
@@ -198,3 +200,23 @@ class PipelineJobConfig:
         )
     )
     """Steps are judged by the trained model alone, and by their mean: adding steps earns nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinyJobConfig:
+    """`jobs/tiny.py`: a tiny transformer trained from nothing on generated arithmetic."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    tiny: TinyConfig = field(default_factory=TinyConfig)
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=1e-3, warmup=20, schedule="cosine", weight_decay=0.01)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneJobConfig:
+    """`jobs/tune.py`: a search over the configuration of another job."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    searcher: SearcherConfig = field(default_factory=SearcherConfig)

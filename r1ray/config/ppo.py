@@ -71,6 +71,8 @@ class PPOConfig:
     """Weight of the entropy bonus."""
     kl_coef: float = 0.0
     """β of the KL against the reference policy, in the reward (k1); 0 = none, and no reference policy is loaded."""
+    measure_kl: bool = False
+    """Load a reference and log the KL against it even where `kl_coef` is 0; one more pass an update."""
     kl_target: float = 0.0
     """Adapt β towards this KL per rollout (arXiv 1909.08593); 0 = fixed β."""
     kl_horizon: int = 2000
@@ -89,6 +91,11 @@ class PPOConfig:
     drop_flat_groups: bool = False
     """Spend no pass on rollouts without any advantage: the update is the same. Off where a critic, a KL or an entropy
     term has a gradient for them."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a reference policy is loaded."""
+        return self.measure_kl or self.kl_coef != 0
 
     def __post_init__(self) -> None:
         require_choice("ppo.algorithm", self.algorithm, ALGORITHMS)

@@ -13,6 +13,13 @@ class RewardConfig:
     """For a right final answer."""
     step_weight: float = 0.3
     """For the grounded step checker: a full chain of right steps earns this much in total."""
+    adaptive_weight: bool = False
+    """Adapt `step_weight` during PPO, by Bayesian optimisation of the held-out gain under it. `evaluation.during`
+    training problems are set aside to measure that."""
+    adapt_every: int = 3
+    """PPO steps between two adaptations."""
+    adapt_range: tuple[float, float] = (0.0, 1.0)
+    """Least and greatest weight that adaptation may choose."""
     format_weight: float = 0.1
     """For steps and an answer line in the expected form."""
     length_weight: float = 0.0
@@ -42,6 +49,11 @@ class RewardConfig:
             "reward.step_placement", self.step_placement, ("place", "difference", "min", "prod", "mean", "last")
         )
         require_range("reward.length_buffer", self.length_buffer, 0)
+        require_range("reward.adapt_every", self.adapt_every, 1)
+        low, high = self.adapt_range
+        require(0 <= low < high, "reward.adapt_range", self.adapt_range, "two weights, 0 <= low < high")
+        if self.adaptive_weight:
+            require_range("reward.step_weight", self.step_weight, low, high)
         require_range("reward.grader_seconds", self.grader_seconds, 0.01)
         require_range("reward.batch_seconds", self.batch_seconds, 0.01)
         for entry in self.functions:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from r1ray.config.base import require, require_choice, require_range
 
-TUNABLE_JOBS = ("ppo", "reward_model", "sft")
+TUNABLE_JOBS = ("ppo", "reward_model", "sft", "tiny")
 ACQUISITIONS = ("ei", "poi", "ucb")
 LIARS = ("believer", "max", "mean", "min")
 
@@ -44,8 +44,11 @@ class SearcherConfig:
 class TuneConfig:
     """A search over the configuration of one job."""
 
-    job: str = "ppo"
-    """Whose configuration is searched: `ppo`, `reward_model` or `sft`."""
+    job: str = "tiny"
+    """Whose configuration is searched: `tiny` (a transformer trained from nothing in seconds), `ppo`, `sft` or
+    `reward_model`."""
+    base: str = ""
+    """JSON file or run folder with the configuration that every trial starts from; empty = the job's defaults."""
     space: tuple[str, ...] = ()
     """Settings and their ranges, `optim.lr=log(1e-6, 1e-4)`; forms: `uniform(low, high)`, `log(low, high)`,
     `int(low, high[, step])`, `logint(low, high[, step])`, `quantised(low, high, step)`,
@@ -56,8 +59,8 @@ class TuneConfig:
     """No trial starts after so many minutes; 0 = no limit."""
     patience: int = 0
     """Stop after so many finished trials without a better one; 0 = never."""
-    parallel: int = 1
-    """Trials at once; 0 = as many as the cluster holds."""
+    parallel: int = 0
+    """Trials at once; 0 = two on a cluster that has room for them, one on a machine of its own."""
     default_first: bool = True
     """The first trial is the shipped default, where it lies in the space."""
     objective: str = "held_out"
@@ -68,7 +71,10 @@ class TuneConfig:
     kl_weight: float = 0.05
     """λ of the safe objective: accuracy given up per nat of KL per rollout against the start; 0 = accuracy alone."""
     scheduler: str = "none"
-    """`none` runs every trial to its end; `asha` stops weak ones early (arXiv 1810.05934)."""
+    """`none` runs every trial to its end; `asha` stops weak ones early (arXiv 1810.05934); `hyperband` pauses and
+    halves brackets of them (arXiv 1603.06560; `tiny` alone: its trials can be paused)."""
+    grace: int = 1
+    """Reports of a trial before a scheduler may stop it."""
     warm_start: tuple[str, ...] = ()
     """Folders of earlier searches over the same space whose results count."""
 
@@ -81,7 +87,10 @@ class TuneConfig:
             require_range(f"tune.{name}", getattr(self, name), 0)
         require(bool(self.objective), "tune.objective", self.objective, "`held_out` or the key of a metric")
         require_choice("tune.mode", self.mode, ("max", "min"))
-        require_choice("tune.scheduler", self.scheduler, ("asha", "none"))
+        require_choice("tune.scheduler", self.scheduler, ("asha", "hyperband", "none"))
+        require_range("tune.grace", self.grace, 1)
+        if self.scheduler == "hyperband":
+            require(self.job == "tiny", "tune.scheduler", self.scheduler, f"`none` or `asha` for {self.job}")
 
 
 DEFAULT_SPACES: dict[str, tuple[str, ...]] = {
@@ -91,7 +100,13 @@ DEFAULT_SPACES: dict[str, tuple[str, ...]] = {
         "ppo.prompts_per_step=choice(8, 16, 32)",  # times 4 samples: a batch of 32 to 128 rollouts
     ),
     "reward_model": ("optim.lr=log(1e-6, 1e-4)", "optim.weight_decay=uniform(0, 0.1)"),
-    "sft": ("optim.lr=log(1e-6, 1e-4)", "optim.weight_decay=uniform(0, 0.1)"),
+    "sft": ("optim.lr=log(1e-6, 1e-4)", "sft.batch=choice(32, 64, 128)", "sft.dropout=uniform(0.1, 0.5)"),
+    "tiny": (
+        "optim.lr=log(1e-4, 1e-1)",
+        "tiny.batch=logint(8, 128)",
+        "optim.warmup=int(0, 200)",
+        "optim.weight_decay=log(1e-3, 1)",
+        "tiny.dropout=uniform(0, 0.5)",
+    ),
 }
-"""By job. Dropout (`policy.lora.dropout=uniform(0.1, 0.5)`) has an effect only where LoRA is on (`policy.lora.rank`).
-"""
+"""By job. PPO has no dropout: sampled and trained log-probs must agree."""

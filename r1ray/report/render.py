@@ -16,6 +16,7 @@ from r1ray.report.curves import charts
 from r1ray.report.headline import accuracies, cards
 from r1ray.report.rollouts import choose, colour_scale, show
 from r1ray.report.samples import read_samples
+from r1ray.report.search import search_pictures
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLACE = ("run.name", "run.storage")
@@ -69,6 +70,7 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "rollouts": [(step, [show(row, scale) for row in rows]) for step, rows in chosen],
         "scale": scale,
         "corpus": corpus_view(_read_json(folder / "corpus.json")),
+        "search": search_pictures(folder),
     }
 
 

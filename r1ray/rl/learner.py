@@ -38,7 +38,7 @@ class Learner:
         """
         Args:
             engine: holds an `ActorCritic`.
-            reference: frozen policy of the KL, on the engine's device; None where `ppo.kl_coef` is 0.
+            reference: frozen policy of the KL, on the engine's device; None where `ppo.needs_reference` is not set.
             version: policy version of the weights at the start.
         """
         self._engine, self._reference, self._config = engine, reference, config

@@ -57,8 +57,8 @@ class ScoredBatch:
 class Rewards(Protocol):
     """Whoever scores."""
 
-    def score(self, rollouts: list[Rollout]) -> ScoredBatch:
-        """Score a step's rollouts and hand this rank its share."""
+    def score(self, rollouts: list[Rollout], step_weight: float | None = None) -> ScoredBatch:
+        """Score a step's rollouts and hand this rank its share; `step_weight` in place of the configured one."""
         ...
 
 

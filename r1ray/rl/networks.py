@@ -52,8 +52,8 @@ def build_actor_critic(config: PPOJobConfig, start: str) -> ActorCritic:
 
 
 def build_reference(config: PPOJobConfig, start: str) -> Policy | None:
-    """The frozen policy at `start` that the KL is measured against; None where no coefficient asks for it."""
-    if config.ppo.kl_coef == 0:
+    """The frozen policy at `start` that the KL is measured against; None where nothing asks for it."""
+    if not config.ppo.needs_reference:
         return None
     model, _ = load_policy(PolicyConfig(path=start, dtype=config.policy.dtype))
     return Policy(model).requires_grad_(False).eval()

@@ -87,11 +87,12 @@ class PoolRewards:
         """`scatter`: gives each rank its part of what rank 0 deals out (`WorkerContext.scatter`)."""
         self._pool, self._rank, self._ranks, self._scatter = pool, rank, ranks, scatter
 
-    def score(self, rollouts: list[Rollout]) -> ScoredBatch:
+    def score(self, rollouts: list[Rollout], step_weight: float | None = None) -> ScoredBatch:
         """Score on the pool, then deal out by length."""
         if self._rank:
             return self._scatter(None)
-        results = self._pool.map("score", deal(rollouts, len(self._pool)))
+        weight = () if step_weight is None else (step_weight,)
+        results = self._pool.map("score", deal(rollouts, len(self._pool)), *weight)
         scored = [item for part, _ in results for item in part]
         counters: dict[str, int] = {}
         for _, counted in results:

@@ -1,6 +1,7 @@
 """The reward worker: rollouts in, a score for the outcome and for every reasoning step out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from r1ray.config.reward import RewardConfig
@@ -43,15 +44,21 @@ class RewardWorker:
         self._config, self._decode, self._grader = config, decode, grader
         self._max_new_tokens, self._process, self._functions = max_new_tokens, process, functions
 
-    def score(self, rollouts: Sequence[Rollout]) -> tuple[list[ScoredRollout], dict[str, int]]:
-        """Scored rollouts in order, and counters over them (`truncated`, `grader_timeouts`, `steps_right` …)."""
+    def score(
+        self, rollouts: Sequence[Rollout], step_weight: float | None = None
+    ) -> tuple[list[ScoredRollout], dict[str, int]]:
+        """Scored rollouts in order, and counters over them (`truncated`, `grader_timeouts`, `steps_right` …).
+
+        `step_weight` in place of the configured one, where it is adapted.
+        """
+        config = self._config if step_weight is None else replace(self._config, step_weight=step_weight)
         process_scores = None
         if self._process is not None:
             rollouts = [with_text(rollout, self._decode) for rollout in rollouts]
             process_scores = self._process(rollouts, [rollout_steps(rollout, self._decode) for rollout in rollouts])
         return score_rollouts(
             rollouts,
-            self._config,
+            config,
             self._decode,
             self._grader,
             max_new_tokens=self._max_new_tokens,

@@ -31,6 +31,7 @@ from r1ray.rl.figures import sample_rows
 from r1ray.rl.learner import Learner
 from r1ray.rl.loop import Rewards, Rollouts, ScoredBatch, ppo_loop
 from r1ray.rl.networks import build_actor_critic, build_reference
+from r1ray.rl.step_weight import StepWeight
 from r1ray.runs import Run
 from r1ray.runs.manifest import owning_run
 from r1ray.train.engine import TrainEngine
@@ -87,6 +88,9 @@ class Session:
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._last_share: Sequence[ScoredRollout] = ()
+        self.step_weight = StepWeight(config.reward, config.run.seed) if config.reward.adaptive_weight else None
+        """Adapts the weight of the step reward; None where it is fixed. Only rank 0's counts: it alone has scores
+        made."""
 
     def run(self) -> None:
         """Go from wherever the run folder stands to its end, or until the listener says stop."""
@@ -153,7 +157,7 @@ class Session:
         )
         reference = build_reference(config, start)
         learner = Learner(engine, reference.to(engine.device) if reference is not None else None, config)
-        train = [replace(problem, solution="") for problem in self._problems.train]
+        train = [replace(problem, solution="") for problem in self._problems.train[self._probes :]]
         sampler = ProblemSampler(
             train, config.ppo.prompts_per_step, config.run.seed, curriculum=config.problems.curriculum
         )
@@ -163,11 +167,14 @@ class Session:
             engine.load(checkpoint.path)
             learner.load_state_dict(state["learner"])
             sampler.restore(state["sampler"])
+            if self.step_weight is not None:
+                self.step_weight.load_state_dict(state["step_weight"])
             done = checkpoint.step
             self._listener.post("note", f"Resumed at step {done}.")
         if done == 0:
             self._workers.rollouts.load(learner.publish())
             self._examine("cold_start", self._config.evaluation.problems)
+            self._adapt()
         self._listener.post("resumed", done)
 
         def report(step: int, metrics: dict[str, Metric]) -> bool:
@@ -190,6 +197,8 @@ class Session:
         values["throughput/samples_per_s"] = config.ppo.prompts_per_step * config.ppo.samples_per_prompt / seconds
         values |= {f"rollout/success_{bucket}": rate for bucket, rate in sampler.success_rates.items()}
         values |= self._glance(step)
+        if self.step_weight is not None and step % config.reward.adapt_every == 0 and step < config.ppo.steps:
+            values |= self._adapt()
         if self._rank == 0 and config.run.samples_every and step % config.run.samples_every == 0:
             rows = sample_rows(self._last_share, learner.last, decoder(self._tokenizer), step, SAMPLES)
             self._listener.post("samples", rows)
@@ -208,7 +217,10 @@ class Session:
         engine.save(checkpoints.pending(step))
         self._workers.meet()
         if self._rank == 0:
-            checkpoints.commit(step, {"learner": learner.state_dict(), "sampler": sampler.state()})
+            state = {"learner": learner.state_dict(), "sampler": sampler.state()}
+            if self.step_weight is not None:
+                state["step_weight"] = self.step_weight.state_dict()
+            checkpoints.commit(step, state)
         self._workers.meet()
 
     def _finish(self, engine: TrainEngine) -> None:
@@ -251,6 +263,22 @@ class Session:
         self._workers.meet()
         return figures
 
+    @property
+    def _probes(self) -> int:
+        """How many training problems are set aside to adapt the step weight by: evaluations get others."""
+        return min(self._config.evaluation.during, len(self._problems.train) // 2) if self.step_weight else 0
+
+    def _adapt(self) -> dict[str, float]:
+        """Measure what the step weight in use has brought, and settle the next, on rank 0 while the others wait."""
+        figures: dict[str, float] = {}
+        if self.step_weight is not None and self._probes:
+            if self._rank == 0:
+                probes = self._problems.train[: self._probes]
+                found = examine(self._workers.engine, self._prompt, probes, self._config)
+                figures = self.step_weight.observe(found.accuracy)
+            self._workers.meet()
+        return figures
+
     # ── Between ranks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _merged(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
@@ -277,8 +305,9 @@ class _Remember:
     def __init__(self, rewards: Rewards, session: Session) -> None:
         self._rewards, self._session = rewards, session
 
-    def score(self, rollouts: Any) -> ScoredBatch:
-        """Score, and remember this rank's share."""
-        batch = self._rewards.score(rollouts)
+    def score(self, rollouts: Any, step_weight: float | None = None) -> ScoredBatch:
+        """Score, with the step weight of the moment, and remember this rank's share."""
+        adapted = self._session.step_weight
+        batch = self._rewards.score(rollouts, step_weight if adapted is None else adapted.value)
         self._session.remember(batch.share)
         return batch

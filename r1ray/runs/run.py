@@ -25,7 +25,17 @@ from r1ray.runs.files import write_json
 from r1ray.runs.storage import RemoteFolder, cache_folder, is_uri, resolve_storage
 
 C = TypeVar("C")
-SMALL_FILES = ("config.json", "manifest.json", "metrics.jsonl", "samples.jsonl", "report.html")
+SMALL_FILES = (
+    "config.json",
+    "manifest.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "report.html",
+    "base.json",  # of a search, as the next three
+    "trials.jsonl",
+    "search.json",
+    "best.json",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """What a training job settles before anything starts: absolute paths, which models it starts from, its problems."""
 
+import functools
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.problems import ProblemsConfig
@@ -75,7 +77,8 @@ def read_problems(config: Posed, run: Run, note: Callable[[str], None]) -> Probl
     Raises:
         DataError: there are too few problems, or none of them can be used.
     """
-    problems = load_problems(config.problems, config.run.seed, _prompt_length(config))
+    paths = (config.problems.path, config.problems.heldout_path)
+    problems = _load(config.problems, config.run.seed, config.policy.path, tuple(map(_stamp, paths)))
     report = problems.report.to_json()
     del report["quarantined_rows"]
     run.update(problems=report | {"train": len(problems.train), "heldout": len(problems.heldout)})
@@ -87,14 +90,28 @@ def read_problems(config: Posed, run: Run, note: Callable[[str], None]) -> Probl
     return problems
 
 
-def _prompt_length(config: Posed) -> PromptLength:
+@functools.lru_cache(maxsize=1)
+def _load(settings: ProblemsConfig, seed: int, policy: str, stamps: tuple[Any, ...]) -> ProblemSet:
+    """Kept for the next run of this process: the trials of a search share their data."""
+    return load_problems(settings, seed, _prompt_length(settings, policy))
+
+
+def _stamp(path: str) -> tuple[str, float, int]:
+    """What changes when a file does; of a folder, a pattern or a URI, when this was asked: those are read each time."""
+    if path and Path(path).is_file():
+        found = Path(path).stat()
+        return path, found.st_mtime, found.st_size
+    return path, time.monotonic() if path else 0.0, 0
+
+
+def _prompt_length(settings: ProblemsConfig, policy: str) -> PromptLength:
     """Tokens of a problem's prompt, or the upper bound on them where that is no more than allowed."""
-    tokenizer, system = load_tokenizer(config.policy.path), config.problems.system
+    tokenizer, system = load_tokenizer(policy), settings.system
     frame = len(prompt_ids(tokenizer, Problem(id="", question="", answer=""), system))
 
     def length(problem: Problem) -> int:
         bound = frame + len(problem.question.encode())  # a token spells a byte at least
-        if bound <= config.problems.max_prompt_tokens:
+        if bound <= settings.max_prompt_tokens:
             return bound
         return len(prompt_ids(tokenizer, problem, system))
 

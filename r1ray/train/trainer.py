@@ -1,11 +1,12 @@
 """Ray Train around a worker function: placement, process group, restarts. The only module of this room that imports
 Ray."""
 
+import contextlib
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -26,6 +27,20 @@ Worker = Callable[[Mapping[str, Any], "WorkerContext"], None]
 
 JOIN_SECONDS = 600
 """How long ranks wait for each other in a collective before the run fails with the rank's name instead of hanging."""
+
+
+_CALLBACKS: list[Any] = []
+
+
+@contextlib.contextmanager
+def report_through(*callbacks: Any) -> Iterator[None]:
+    """Every `fit` of this process, in whichever thread, hands its reports to these callbacks of Ray Train as well: how
+    a trial of Ray Tune hears of the run that it drives, whatever the job."""
+    _CALLBACKS.extend(callbacks)
+    try:
+        yield
+    finally:
+        del _CALLBACKS[len(_CALLBACKS) - len(callbacks) :]
 
 
 class WorkerContext:
@@ -84,6 +99,7 @@ def fit(worker: Worker, payload: Mapping[str, Any], resources: ResourcesConfig, 
             storage_path=storage,
             failure_config=FailureConfig(max_failures=resources.max_failures),
             worker_runtime_env={"env_vars": _worker_environment()},
+            callbacks=list(_CALLBACKS),
             **_quiet(),
         ),
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=JOIN_SECONDS),

@@ -64,7 +64,7 @@ class Proposals:
         """Points that are out, by the key under which they were asked for."""
         self.asked = 0
         """Suggestions so far."""
-        self._first = [space.decode(space.encode(values)) for values in first]
+        self._first = [space.canonical(values) for values in first]
         self._inherited = 0
         if self.config.shrink and not space.continuous.all():
             raise ConfigError(
@@ -81,6 +81,11 @@ class Proposals:
         self.asked += 1
         return dict(values)
 
+    def repeat(self, key: str, values: Mapping[str, Any]) -> None:
+        """Take `values` as what `ask` answered for `key`: a question of an interrupted search."""
+        self.pending[key] = self.space.canonical(values)
+        self.asked += 1
+
     def tell(self, key: str, result: float | None) -> Observation:
         """What came of the point asked for as `key`: None, NaN or an infinity = it failed. KeyError if none is out."""
         observation = Observation(values=self.pending.pop(key), result=_finite(result))
@@ -93,7 +98,7 @@ class Proposals:
 
     def observe(self, values: Mapping[str, Any], result: float | None) -> None:
         """A result from elsewhere. `ConfigError` if it lies outside the space."""
-        point = self.space.decode(self.space.encode(values))
+        point = self.space.canonical(values)
         self.observations.append(Observation(values=point, result=_finite(result)))
         self._inherited += 1
 

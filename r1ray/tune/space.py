@@ -120,6 +120,12 @@ class SearchSpace:
             path: span.decode(point[part]) for (path, span), part in zip(self.ranges.items(), self._slices, strict=True)
         }
 
+    def canonical(self, values: Mapping[str, Any]) -> dict[str, Value]:
+        """The assignment that `values` stand for: steps and choices as `decode` gives them, and a continuum's numbers
+        to the last bit, which the way through the cube may lose. `ConfigError` outside the ranges."""
+        point = self.decode(self.encode(values))
+        return {path: float(values[path]) if span.levels == 0 else point[path] for path, span in self.ranges.items()}
+
     def snap(self, points: Floats) -> Floats:
         """[n, width] to [n, width]: every point to the one point that stands for its assignment."""
         parts = zip(self.ranges.values(), self._slices, strict=True)

@@ -10,12 +10,13 @@ from rich.console import Console
 from r1ray.cluster.budget import PROCESS, learner_budget, reward_budget, rollout_budget
 from r1ray.cluster.plan import make_plan
 from r1ray.cluster.shapes import SMOLLM2_135M
-from r1ray.config.jobs import PPOJobConfig
+from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, LoraConfig, PolicyConfig
 from r1ray.config.ppo import PPOConfig
 from r1ray.config.resources import ResourcesConfig
 from r1ray.config.reward import RewardConfig
+from r1ray.config.tune import TuneConfig
 
 P = SMOLLM2_135M.params
 
@@ -27,6 +28,17 @@ def test_derived_sizes_follow_from_the_configuration() -> None:
     assert sizes["samples in all"] == "320"  # 32 · 10
     assert sizes["optimizer steps"].startswith("80 ")  # 10 · 2 · 4
     assert sizes["samples per optimizer step"] == "8"  # 32 / 4
+
+
+def test_a_trial_books_what_a_single_run_does() -> None:
+    ppo = make_plan(PPOJobConfig())
+    search = make_plan(TuneJobConfig(tune=TuneConfig(job="ppo", trials=7, minutes=30)))
+    assert search.bundles() == ppo.bundles()
+    assert search.sizes["trials"] == "7 of ppo, none begun after 30 min"
+    assert search.sizes["each trial: steps"] == ppo.sizes["steps"]
+    assert "reward.step_weight=uniform(0, 1)" in search.sizes["searched"]
+    tiny = make_plan(TuneJobConfig())
+    assert tiny.bundles() == make_plan(TinyJobConfig()).bundles() == [{"CPU": 1.0, "GPU": 0.0, "memory": PROCESS}]
 
 
 def test_what_is_required_is_the_sum_over_all_workers() -> None:

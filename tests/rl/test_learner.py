@@ -171,6 +171,16 @@ def test_the_kl_against_an_identical_reference_is_zero_and_changes_nothing(
     assert distance(weights, without) < 1e-5
 
 
+def test_a_kl_that_is_only_measured_is_logged_and_changes_nothing(
+    tiny_policy: Path, scored: list[ScoredRollout]
+) -> None:
+    without, silent = updated(job(tiny_policy, algorithm="rloo", minibatches=2), scored)
+    weights, figures = updated(job(tiny_policy, algorithm="rloo", minibatches=2, measure_kl=True), scored)
+    assert "ppo/ref_kl" not in silent
+    assert figures["ppo/ref_kl"] == pytest.approx(0, abs=1e-6)
+    assert distance(weights, without) == 0
+
+
 @pytest.mark.parametrize(("algorithm", "in_loss"), [("ppo", False), ("rloo", True)])
 def test_the_kl_penalty_moves_the_policy_towards_the_reference(
     algorithm: str, in_loss: bool, tiny_policy: Path

@@ -50,8 +50,9 @@ def test_networks_come_from_where_ppo_starts_and_not_from_the_base_model(tiny_po
     assert not reference.training
 
 
-def test_there_is_no_reference_without_a_coefficient(tiny_policy: Path) -> None:
+def test_there_is_no_reference_unless_something_asks_for_it(tiny_policy: Path) -> None:
     assert build_reference(job(tiny_policy, kl_coef=0.0), str(tiny_policy)) is None
+    assert build_reference(job(tiny_policy, measure_kl=True), str(tiny_policy)) is not None
 
 
 def test_no_dropout_is_left_in_what_reinforcement_trains(tiny_policy: Path) -> None:

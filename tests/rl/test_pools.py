@@ -1,6 +1,7 @@
 """The loop's workers on a pool: fair shares, whole groups, and the version that rollouts were started with."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,17 @@ def test_an_engine_lost_while_newer_weights_were_published_gets_those_its_rollou
     rollouts._weights = weights(2)
     assert {r.policy_version for r in ahead.result()} == {1}
     assert {r.policy_version for r in rollouts.start(PROBLEMS, step=2).result()} == {2}
+
+
+def test_an_adapted_step_weight_reaches_the_workers_that_score() -> None:
+    class Weighing(Scorer):
+        def score(self, rollouts: Sequence[Rollout], step_weight: float = 0.3) -> Any:
+            return [replace(scored(rollout), outcome_reward=step_weight) for rollout in rollouts], {}
+
+    rewards = PoolRewards(Pool(Weighing(), Weighing()), 0, 1, scatter=lambda parts: parts[0])  # type: ignore[arg-type, index]
+    rollouts = [attempt(problem) for problem in PROBLEMS]
+    assert {item.outcome_reward for item in rewards.score(rollouts, 0.7).share} == {0.7}
+    assert {item.outcome_reward for item in rewards.score(rollouts).share} == {0.3}
 
 
 def test_an_engine_without_published_weights_stays_as_it_is() -> None:

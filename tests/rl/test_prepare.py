@@ -110,6 +110,15 @@ def test_rows_that_cannot_be_used_are_counted_written_down_and_said(job: PPOJobC
     assert notes == [f"2 of 8 rows were set aside (not JSON 1, no answer 1): {run.folder / QUARANTINE}"]
 
 
+def test_problems_are_read_once_in_a_process_until_their_file_changes(job: PPOJobConfig) -> None:
+    write(job.problems.path, *numbered(5))
+    run = Run.create("ppo", job)
+    first = read_problems(job, run, print)
+    assert read_problems(job, run, print) is first
+    write(job.problems.path, *numbered(6))
+    assert read_problems(job, run, print).report.kept == 6
+
+
 def test_without_bad_rows_nothing_is_said(job: PPOJobConfig) -> None:
     write(job.problems.path, *numbered(5))
     run, notes = Run.create("ppo", job), []

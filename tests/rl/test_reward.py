@@ -92,6 +92,12 @@ def test_a_right_solution_by_hand(grader: Grader) -> None:
     assert counters["truncated"] == counters["grader_timeouts"] == 0
 
 
+def test_an_adapted_step_weight_stands_in_for_the_configured_one(grader: Grader) -> None:
+    one = worker(grader, RewardConfig(step_weight=0.3))
+    assert sum(one.score([rollout(RIGHT)], 0.8)[0][0].step_scores) == pytest.approx(0.8)
+    assert sum(one.score([rollout(RIGHT)])[0][0].step_scores) == pytest.approx(0.3)
+
+
 def test_the_trained_prm_tells_steps_apart_and_its_scores_land_on_the_tokens_that_end_them(
     grader: Grader, prm_path: Path
 ) -> None:

@@ -256,6 +256,23 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(config: PPOJobConfig, grad
     assert_equal_ends(straight, second)
 
 
+def test_an_adapted_step_weight_is_measured_apart_and_resumes_exactly(config: PPOJobConfig, grader: Grader) -> None:
+    reward = replace(config.reward, adaptive_weight=True, adapt_every=1)
+    adaptive = replace(config, reward=reward)
+    straight = go(adaptive, begin(adaptive, "adaptive"), grader)
+    steps = straight.listener.steps()
+    assert [step for step, values in steps.items() if "ppo/step_weight" in values] == [1, 2, 3]  # 4 is the last
+    assert len({steps[step]["ppo/step_weight"] for step in (1, 2, 3)}) > 1
+    probes = {problem.id for problem in build_problem_set(config.problems, config.run.seed).train[:2]}
+    assert not probes & {problem.id for problem in straight.rollouts.problems}
+    run = begin(adaptive, "adaptive-killed")
+    with pytest.raises(Killed):
+        go(adaptive, run, grader, Listener(die_at=("step", 3)))
+    second = go(adaptive, run, grader)
+    assert second.listener.steps().items() <= steps.items()
+    assert_equal_ends(straight, second)
+
+
 def assert_equal_ends(one: Ran, other: Ran) -> None:
     """Bit-equal models, and equal states of everything that the next step would read."""
     mine, theirs = one.weights(), other.weights()

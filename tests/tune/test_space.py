@@ -114,3 +114,12 @@ def test_the_dropout_range_of_the_literature_fits_too() -> None:
 def test_a_search_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         dataclasses.replace(TuneConfig(), **change)
+
+
+def test_a_given_number_stays_what_it_is_to_the_last_bit() -> None:
+    space = SearchSpace.parse(["optim.lr=log(1e-6, 1e-1)", "ppo.clip_eps=quantised(0.1, 0.3, 0.1)"])
+    values = {"optim.lr": 1e-3, "ppo.clip_eps": 0.21}
+    assert space.decode(space.encode(values))["optim.lr"] != 1e-3  # why this is worth a test
+    assert space.canonical(values) == {"optim.lr": 1e-3, "ppo.clip_eps": 0.2}
+    with pytest.raises(ConfigError, match=r"optim\.lr"):
+        space.canonical(values | {"optim.lr": 1.0})
