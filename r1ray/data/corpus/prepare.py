@@ -107,11 +107,11 @@ def evaluation_index(config: DecontaminateConfig) -> EvaluationIndex:
 def _build_index(config: DecontaminateConfig, files: tuple[tuple[str, int], ...]) -> EvaluationIndex:
     texts, names = [], []
     for file, _ in files:
-            for raw in read_rows(file):
-                question = next((raw.fields[name] for name in QUESTION_FIELDS if raw.fields.get(name)), None)
-                if isinstance(question, str):
-                    texts.append(question)
-                    names.append(f"{file.rpartition('/')[2]}:{raw.line}")
+        for raw in read_rows(file):
+            question = next((raw.fields[name] for name in QUESTION_FIELDS if raw.fields.get(name)), None)
+            if isinstance(question, str):
+                texts.append(question)
+                names.append(f"{file.rpartition('/')[2]}:{raw.line}")
     if not texts:
         raise DataError(f"decontaminate.against {', '.join(config.against)} has no row with `question` or `problem`.")
     return index_problems(texts, names, config)
