@@ -44,7 +44,7 @@ class Stage:
     """Made by the driver: it holds what all of the corpus's units have in common."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusPlan:
     """One corpus: what goes in, and the folder of its unfinished work."""
 
@@ -68,7 +68,7 @@ class CorpusPlan:
         if self.config.augment.operators:
             make_augmenter(self.config.augment)
 
-    @functools.cache  # noqa: B019 - a job has one plan
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Names everything that the result depends on."""
         settings = content_settings(self.config)
@@ -79,7 +79,7 @@ class CorpusPlan:
     @property
     def pieces(self) -> Pieces:
         """The unfinished work of this plan, wherever it was left."""
-        return Pieces(beside(self.output) / WORK / self.fingerprint()[:16])
+        return Pieces(beside(self.output) / WORK / self.fingerprint[:16])
 
     @property
     def partitions(self) -> int:

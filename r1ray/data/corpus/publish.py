@@ -45,7 +45,7 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
     content = hashlib.sha256("".join(entry["content"] for entry in entries).encode()).hexdigest()
     manifest = {
         "content_hash": content,
-        "plan": plan.fingerprint(),
+        "plan": plan.fingerprint,
         "rows": sum(entry["rows"] for entry in entries),
         "characters": sum(entry["characters"] for entry in entries),
         "shards": entries,
@@ -102,7 +102,7 @@ def is_published(plan: CorpusPlan) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads((plan.output / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if manifest.get("plan") != plan.fingerprint():
+    if manifest.get("plan") != plan.fingerprint:
         return None
     return None if damaged_shards(plan.output) else manifest
 

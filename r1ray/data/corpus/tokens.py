@@ -39,7 +39,6 @@ def collect_tokens(pieces: Pieces, shards: int, folder: Path, config: CorpusJobC
     return {
         "content_hash": manifest.content_hash,
         "skipped": manifest.skipped,
-        "used": manifest.used,
         **manifest.counts,
     }
 
