@@ -45,7 +45,8 @@ QUIET = {
 }
 os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
 
-from ray import tune  # noqa: E402  # after the environment that it reads
+import ray  # noqa: E402  # after the environment that it reads
+from ray import tune  # noqa: E402
 from ray.tune.integration.ray_train import TuneReportCallback  # noqa: E402
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
@@ -55,6 +56,8 @@ BEST = "best.json"
 RESULT = "search.json"
 """What the report is drawn from."""
 OBJECTIVE = "objective"
+WAITING = 0.01
+"""CPUs of a trial that only waits for its job; a placement group of nothing is refused."""
 ENDLESS = 1_000_000
 """Reports after which a scheduler would end a job's trial."""
 HOPELESS = 5
@@ -235,7 +238,7 @@ def _trainable(base: Any, settings: TuneConfig, storage: str) -> Any:
         bound = tune.with_parameters(TinyTrial, base=base, settings=settings)
         return tune.with_resources(bound, {"cpu": group.cpus})
     bound = tune.with_parameters(_job_trial, base=base, settings=settings, storage=storage)
-    return tune.with_resources(bound, {"cpu": 0})
+    return tune.with_resources(bound, {"cpu": WAITING})
 
 
 def _scheduler(base: Any, settings: TuneConfig) -> TrialScheduler | None:
@@ -291,14 +294,25 @@ class ObjectiveCallback(TuneReportCallback):
 
 
 def _job_trial(values: dict[str, Any], base: Any, settings: TuneConfig, storage: str) -> None:
-    """A trial of a whole job: it drives the job's Ray Train run, whose reports come through the callback."""
+    """A trial of a whole job, whose reports come through the callback.
+
+    The job runs in a task beside the trial's placement group: inside, the actors that it starts would be held to the
+    trial's own booking, which is next to nothing.
+    """
+    problems = getattr(getattr(base, "evaluation", None), "during", 0)
+    name = f"trial-{tune.get_context().get_trial_id()}"
+    job = ray.remote(_drive_job).options(num_cpus=0, max_retries=0, scheduling_strategy="DEFAULT")
+    final = job.remote(base, values, settings, storage, name, ObjectiveCallback(settings, problems))
+    tune.report(ray.get(final))
+
+
+def _drive_job(
+    base: Any, values: dict[str, Any], settings: TuneConfig, storage: str, name: str, callback: TuneReportCallback
+) -> dict[str, float]:
     from r1ray.train.trainer import report_through
 
-    problems = getattr(getattr(base, "evaluation", None), "during", 0)
-    name = str(tune.get_context().get_trial_id())
-    with report_through(ObjectiveCallback(settings, problems)):
-        final = run_trial(base, values, settings, storage, f"trial-{name}")
-    tune.report({**final.figures()})
+    with report_through(callback):
+        return run_trial(base, values, settings, storage, name).figures()
 
 
 # ── The end ───────────────────────────────────────────────────────────────────────────────────────────────────────────
