@@ -45,6 +45,7 @@ def main(source: str, output: str, tasks: int, workers: int) -> None:
         MinhashDedupFilter(f"{output}/remove"),
         JsonlWriter(f"{output}/kept", compression=None),
     ]
+    start = time.perf_counter()
     for number, (pipeline, size) in enumerate(
         ((clean, tasks), (buckets, config.num_buckets), (cluster, 1), (kept, tasks))
     ):
