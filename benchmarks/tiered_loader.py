@@ -5,8 +5,8 @@
 Two places: a local folder (in the page cache of the operating system: its best case), and the same folder behind a
 stated delay for each request and a stated bandwidth, as an object store has them. Two orders: rows shuffled over all
 blocks, and within windows of eight. Plain reads take the blocks of a batch one after the other (`plain`) or four at a
-time (`threads`), each block once a batch, and keep nothing. `cold` begins with empty tiers. `warm`
-begins once they are full: after as many batches again where rows are shuffled, in the next epoch where there are windows.
+time (`threads`), each block once a batch, and keep nothing. `cold` begins with empty tiers; `warm` once they are full:
+after as many batches again where rows are shuffled over all blocks, in the next epoch where there are windows.
 Between batches the reader computes for `--compute` seconds, during which only a loader that fetches ahead gets on;
 `rushed` is warm too, but the reader asks at once, so that only what the tiers save counts. The last line is one JSON
 object; its value is the ratio of the medians, plain over warm, in the store, rows shuffled.
