@@ -63,8 +63,9 @@ def main() -> None:
         alone = [
             pair for pair in map(tuple, proposed.tolist()) if pair not in wanted and texts[pair[0]] != texts[pair[1]]
         ]
-        figures[threshold] = (len(found & wanted) / len(wanted), len(false), len(alone))
-        print(f"threshold {threshold}: found {figures[threshold][0]:.2f}, false {len(false)}, alone {len(alone)}")
+        share = len(found & wanted) / len(wanted)
+        figures[threshold] = (share, len(false), len(alone))
+        print(f"threshold {threshold}: found {share:.3f}, false {len(false)}, by cosine alone {len(alone)}")
     recall, false_pairs, alone_pairs = figures[config.threshold]
     report(
         "semantic_dedup",

@@ -5,7 +5,8 @@
 Two places: a local folder (in the page cache of the operating system: its best case), and the same folder behind a
 stated delay for each request and a stated bandwidth, as an object store has them. Two orders: rows shuffled over all
 blocks, and within windows of eight. Plain reads take the blocks of a batch one after the other (`plain`) or four at a
-time (`threads`), each block once a batch, and keep nothing. `cold` begins with empty tiers; `warm` is the epoch after.
+time (`threads`), each block once a batch, and keep nothing. `cold` begins with empty tiers; `warm` once they are full:
+after as many batches again where rows are shuffled over all blocks, in the next epoch where there are windows.
 Between batches the reader computes for `--compute` seconds, during which only a loader that fetches ahead gets on;
 `rushed` is warm too, but the reader asks at once, so that only what the tiers save counts. The last line is one JSON
 object; its value is the ratio of the medians, plain over warm, in the store, rows shuffled.
@@ -111,12 +112,12 @@ def _measure(source: ShardSource, window: int, folder: Path, args: argparse.Name
         seconds["threads"] += _times(iter(ShardLoader(source, replace(bare, threads=4))), args)
         cache = folder / f"cache-{repeat}"
         config = LoaderConfig(window_blocks=window, small_bytes=0, batch=args.batch, cache=str(cache))
-        loader = ShardLoader(source, config, epochs=2)
+        loader = ShardLoader(source, config, epochs=3)
         batches = iter(loader)
-        epoch = loader.items_per_epoch // args.batch
+        fill = loader.items_per_epoch // args.batch - args.batches if window else args.batches
         seconds["cold"] += _times(batches, args)
         shares["cold"].append(loader.figures())
-        for _ in islice(batches, epoch - args.batches):
+        for _ in islice(batches, fill):
             pass
         before = loader.figures()
         seconds["warm"] += _times(batches, args)
@@ -168,9 +169,9 @@ def _rows(tokens: int) -> Iterator[dict[str, str]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tokens", type=int, default=4_000_000)
+    parser.add_argument("--tokens", type=int, default=2_000_000)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--batches", type=int, default=30, help="measured in each phase")
+    parser.add_argument("--batches", type=int, default=20, help="measured in each phase")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--delay", type=float, default=0.02, help="seconds for each request to the store")
     parser.add_argument("--bandwidth", type=float, default=100e6, help="bytes a second of each request")
