@@ -1,6 +1,7 @@
 """`r1ray verify-resume sft`: prove that a killed and resumed run ends with the bits of an undisturbed one."""
 
 import dataclasses
+import importlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 
-from r1ray.cli import load_verb
 from r1ray.commands.arguments import parse
 from r1ray.commands.plan import default_config
 from r1ray.config.serialise import job_name
@@ -54,7 +54,8 @@ def verify(config: Any, folder: Path, console: Console) -> None:
         raise ConfigError(f"{job} jobs cannot be verified; expected one of {', '.join(RANKS)}.")
     from r1ray.train.rehearsal import last_figures, rehearse  # after parsing: it imports torch
 
-    rank = load_verb(RANKS[job])
+    module, _, name = RANKS[job].partition(":")
+    rank: Any = getattr(importlib.import_module(module), name)
 
     def make(name: str, every: int) -> tuple[Any, Run]:
         settings = dataclasses.replace(config.run, name=name, storage=str(folder), checkpoint_every=every, report=False)
@@ -68,19 +69,19 @@ def verify(config: Any, folder: Path, console: Console) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     mine, whole = make("undisturbed", 0)
-    rehearse(rank, mine, whole)  # type: ignore[arg-type]
+    rehearse(rank, mine, whole)
     expected = last_figures(whole)
     say(f"undisturbed: {len(expected)} steps, last loss {expected[len(expected)]['train/loss']!r}")
     if len(expected) < 3:
         raise ConfigError(f"The run has {len(expected)} steps; verifying takes 3 at least.")
-    for name, step in stops(expected).items():
-        mine, run = make(name, step)
-        if rehearse(rank, mine, run, kill_after=step + 1):  # type: ignore[arg-type]
+    for point, step in stops(expected).items():
+        mine, run = make(point, step)
+        if rehearse(rank, mine, run, kill_after=step + 1):
             raise CheckpointError(f"The run was to be killed at step {step + 1}, and ended before.")
-        rehearse(rank, mine, run)  # type: ignore[arg-type]
-        _compare(name, step, run, whole, expected, say)
+        rehearse(rank, mine, run)
+        _compare(point, step, run, whole, expected, say)
     mine, run = resolved_config(whole, mine), whole
-    rehearse(rank, mine, run)  # type: ignore[arg-type]
+    rehearse(rank, mine, run)
     _compare("past the last step", len(expected), run, whole, expected, say)
     say("A resumed run ends with the same bits.")
 

@@ -6,7 +6,6 @@
 {"prompt": …, "response": …}        {"instruction": …, "input": …, "output": …}          Alpaca
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +78,8 @@ def solved_problem(problem: Problem, system: str = "") -> Conversation:
     Raises:
         BadRow: the problem comes without a solution.
     """
-    lines = [line for line in problem.solution.splitlines() if line.strip() and not ANSWER_LINE.match(line)]
-    # Our own generators number their steps already.
-    steps = [re.sub(rf"^\s*{number}[.)]\s+", "", line) for number, line in enumerate(lines, start=1)]
+    lines = [line.strip() for line in problem.solution.splitlines() if line.strip() and not ANSWER_LINE.match(line)]
+    steps = [line.removeprefix(f"{number}. ") for number, line in enumerate(lines, start=1)]  # numbered anew below
     if not steps:
         raise BadRow("no solution", f"problem {problem.id} has an answer alone")
     return Conversation(

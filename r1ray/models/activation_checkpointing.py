@@ -38,7 +38,7 @@ class _Group:
         self._layers = layers
         self._running = False
         for index, layer in enumerate(layers):
-            layer.forward = self._forward(layer.forward, first=index == 0)  # type: ignore[method-assign]
+            layer.forward = self._forward(layer.forward, first=index == 0)
 
     def _forward(self, original: Any, *, first: bool) -> Any:
         def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -65,12 +65,22 @@ def packed_attention_forward(
             )
         q = _take(flat_query, block.queries).transpose(1, 2)
         k, v = (_take(x, block.keys).transpose(1, 2) for x in (flat_key, flat_value))
-        mask, folds = block.mask, heads // kv_heads
-        if query.device.type == "cpu" and folds > 1:
+        mask: Tensor | None = block.mask
+        folds, triangle = heads // kv_heads, block.causal and query.device.type == "cuda"
+        if triangle:
+            mask = None  # for the kernels that know the lower triangle by themselves
+        elif query.device.type == "cpu" and folds > 1:
             # Query heads that share a key head become more queries of it: a third faster than copies of the keys.
-            q, mask = q.reshape(count, kv_heads, folds * width, size), mask.repeat(1, 1, folds, 1)
+            q, mask = q.reshape(count, kv_heads, folds * width, size), block.mask.repeat(1, 1, folds, 1)
         attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, enable_gqa=q.shape[1] != kv_heads
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=triangle,
+            scale=scaling,
+            enable_gqa=q.shape[1] != kv_heads,
         )
         results.append(attended.reshape(count, heads, width, size).transpose(1, 2).reshape(-1, heads * size))
     return torch.cat(results).index_select(0, packed.places).view(1, tokens, heads, size), None

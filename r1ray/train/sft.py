@@ -55,6 +55,7 @@ class SFTObjective:
             [row.token_ids[start:] for row, start in zip(chosen, starts, strict=True)],
             group=range(len(chosen)),
             max_tokens=self._budget,
+            whole=True,
         )
         return [SFTBatch(packed, _learned(packed, chosen, starts)) for packed in batches]
 

@@ -1,4 +1,4 @@
-"""`jobs/sft.py` on Ray, from the command line to the saved model; a killed worker; Ctrl-C, and more learners after it."""
+"""`jobs/sft.py` on Ray, from the command line to the saved model; a killed worker; Ctrl-C, and more learners."""
 
 import json
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_two_learners_go_on(job: SFTJobCon
     assert Run.open(stopped.folder).checkpoints.steps()[-1] == done
     counts = stopped.manifest()["rows"]
     assert (counts["rows_in"], counts["kept"], counts["quarantined"], counts["duplicates"]) == (34, 31, 2, 1)
-    assert [row["reason"] for row in stopped.rows("quarantine.jsonl")][0] == "not JSON"
+    assert next(row["reason"] for row in stopped.rows("quarantine.jsonl")) == "not JSON"
 
     more = ("--resources.learners", "2", "--sft.max-steps", str(done + 2))
     resumed = run_sft(mixed, "--resume", str(stopped.folder), *more)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,14 +10,17 @@ import torch.distributed as dist
 
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import LoraConfig, PolicyConfig
+from r1ray.config.sft import TransferConfig
 from r1ray.errors import CheckpointError
 from r1ray.metrics.reductions import Metric, reduce_all
 from r1ray.models.loading import load_policy
 from r1ray.models.policy import Policy
 from r1ray.train.engine import TrainEngine
-from r1ray.train.supervised import Example, train_supervised
+from r1ray.train.supervised import Example, pack_examples, train_supervised
+from r1ray.train.transfer import transfer_groups
 from r1ray.train.zero import ZeroEngine
 from tests.fakes import TorchEngine
+from tests.tiny import make_tiny_policy
 
 STAGES = (0, 1, 2, 3)
 OPTIM = OptimConfig(
@@ -150,6 +154,32 @@ def test_bfloat16_learns_and_hands_out_bfloat16(stage: int, tiny_policy: Path, e
     assert {tensor.dtype for tensor in engine.weights().values()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_bound_is_asked_once_and_scales_the_gradient(
+    stage: int, dtype: str, tiny_policy: Path, examples: list[Example]
+) -> None:
+    optim = replace(OPTIM, betas=(0.0, 0.0), eps=1.0, warmup=0, schedule="constant", weight_decay=0.0, lr=1e-1)
+    moved = []
+    for bound in (1e-2, 1e-3):
+        engine = make_zero(make_policy(tiny_policy, dtype=dtype), stage, optim, dtype=dtype)
+        before, asked = copied(engine), list[float]()
+
+        def limit(norm: float, bound: float = bound, asked: list[float] = asked) -> float:
+            asked.append(norm)
+            return bound
+
+        for packed in pack_examples(examples, 80):
+            logprobs = engine.forward(packed, chunk=64).logprobs
+            engine.backward(-logprobs.mean())
+        figures = engine.step(1.0, limit)
+        assert asked == [pytest.approx(figures["grad_norm"], rel=1e-2)]
+        after = engine.weights()
+        moved.append(sum(float((after[name] - before[name]).float().abs().sum()) for name in before))
+    if dtype == "float32":  # so small an update lies below bfloat16's digits
+        assert moved[0] / moved[1] == pytest.approx(10, rel=0.05)
+
+
 @pytest.mark.parametrize("stage", [2, 3])
 def test_a_tied_head_stays_tied_in_what_is_handed_out(stage: int, tiny_policy: Path) -> None:
     weights = make_zero(make_policy(tiny_policy), stage).weights()
@@ -160,3 +190,27 @@ def test_a_missing_process_group_is_said(tiny_policy: Path, monkeypatch: pytest.
     monkeypatch.setattr(dist, "is_initialized", lambda: False)
     with pytest.raises(RuntimeError, match=r"needs a process group: run it in a Ray Train worker"):
         make_zero(make_policy(tiny_policy), 0)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_layers_thaw_under_every_stage_as_under_plain_pytorch(
+    stage: int, examples: list[Example], tmp_path: Path
+) -> None:
+    path = make_tiny_policy(tmp_path / "policy", hidden=32)
+    transfer = TransferConfig(mode="gradual", unfreeze_every=2, layer_decay=0.5)
+
+    def trained(make: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+        policy = make_policy(path)
+        engine = make(policy, transfer_groups(policy, OPTIM, transfer))
+        return train(engine, examples, steps=3), copied(engine)
+
+    expected, weights = trained(lambda policy, groups: TorchEngine(policy, OPTIM, total_steps=8, groups=groups))
+    found, others = trained(
+        lambda policy, groups: ZeroEngine(policy, OPTIM, ZeroConfig(stage=stage), total_steps=8, groups=groups)
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    start = make_policy(path).model.state_dict()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, rtol=1e-5, atol=1e-6)
+        assert torch.equal(others[name], start[name]) == ("layers.0." in name), name  # two layers down: not yet
