@@ -7,6 +7,7 @@ Knows nothing of r1ray. The last line is one JSON object.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
@@ -44,13 +45,14 @@ def main(source: str, output: str, tasks: int, workers: int) -> None:
         MinhashDedupFilter(f"{output}/remove"),
         JsonlWriter(f"{output}/kept", compression=None),
     ]
+    start = time.perf_counter()
     for number, (pipeline, size) in enumerate(
         ((clean, tasks), (buckets, config.num_buckets), (cluster, 1), (kept, tasks))
     ):
         executor = LocalPipelineExecutor(pipeline, tasks=size, workers=workers, logging_dir=f"{output}/logs/{number}")
         executor.run()
     rows = sum(path.read_bytes().count(b"\n") for path in Path(output, "kept").glob("*.jsonl"))
-    print(json.dumps({"rows_out": rows}))
+    print(json.dumps({"rows_out": rows, "inside": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":

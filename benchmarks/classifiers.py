@@ -1,4 +1,4 @@
-"""Noise and domain classifiers trained on one part of real texts and judged on another; `--write` ships them.
+"""Noise and domain classifiers trained on one part of real texts and judged on another; what is trained is shipped.
 
     OMP_NUM_THREADS=1 python benchmarks/classifiers.py --data FOLDER --law clauses.jsonl
 
@@ -72,12 +72,11 @@ def _noise(
     config = NoiseConfig()
     clean = [text for found in learn.values() for text in found]
     start = time.perf_counter()
-    trained = train_noise(clean)
+    if not args.shipped:
+        trained = train_noise(clean)
+        trained.save(Path(args.write) / "noise.npz")
+    model: Classifier = load_classifier((SHIPPED if args.shipped else Path(args.write)) / "noise.npz")
     seconds = time.perf_counter() - start
-    model: Classifier = trained
-    if args.write:
-        trained.save(SHIPPED / "noise.npz")
-        model = load_classifier(SHIPPED / "noise.npz")
     draw = Random(1)
     passages = {source: [p for text in found for p in cut_passages(text, draw, 4)] for source, found in judge.items()}
     false = {source: _dropped(found, config, model) for source, found in passages.items()}
@@ -86,7 +85,7 @@ def _noise(
     spoiled = {name: [spoil(text, draw) for text in sample] for name, spoil in CORRUPTIONS.items()}
     kinds = {name: _dropped(found, config, model) for name, found in spoiled.items()}
     unseen = {}
-    for name in CORRUPTIONS:
+    for name in () if args.shipped else CORRUPTIONS:
         without = {other: spoil for other, spoil in CORRUPTIONS.items() if other != name}
         blind = train_noise(clean[:: args.thin], corruptions=without)
         unseen[name] = _dropped(spoiled[name], config, blind)
@@ -94,15 +93,15 @@ def _noise(
     start = time.perf_counter()
     judge_noise(every, config, model)
     rate = len(every) / (time.perf_counter() - start)
-    print(f"\nnoise classifier, trained in {seconds:.0f} s; dropped at {config.threshold}, of clean passages:")
+    print(f"\nnoise classifier, ready in {seconds:.0f} s; dropped at {config.threshold}, of clean passages:")
     _table({source: (share, len(passages[source])) for source, share in false.items()})
     print(f"of {len(sample)} spoiled passages by corruption; in brackets where it was not among those learned:")
     for name, share in kinds.items():
-        print(f"  {name:20} {share:.3f}  ({unseen[name]:.3f})")
+        print(f"  {name:20} {share:.3f}" + (f"  ({unseen[name]:.3f})" if unseen else ""))
     print(f"of {len(pages)} passages of raw HTML from a crawl: {_dropped(pages, config, model):.3f}")
     return {
         "recall": float(np.mean(list(kinds.values()))),
-        "recall_unseen": round(float(np.mean(list(unseen.values()))), 4),
+        "recall_unseen": round(float(np.mean(list(unseen.values()))), 4) if unseen else None,
         "false_drops": round(float(np.average(list(false.values()), weights=[len(passages[s]) for s in false])), 5),
         "noise_rows_per_second": round(rate),
     }
@@ -117,17 +116,14 @@ def _domain(learn: dict[str, list[str]], judge: dict[str, list[str]], args: argp
     by_domain: dict[str, list[str]] = {}
     for source, found in learn.items():
         by_domain.setdefault(DOMAIN_OF[source], []).extend(found)
-    start = time.perf_counter()
-    trained = train_domain(by_domain)
-    seconds = time.perf_counter() - start
-    model: Classifier = trained
-    if args.write:
-        trained.save(SHIPPED / "domain.npz")
-        model = load_classifier(SHIPPED / "domain.npz")
-    bare = train_domain(by_domain, lexicons={})
+    if not args.shipped:
+        train_domain(by_domain).save(Path(args.write) / "domain.npz")
+    model = load_classifier((SHIPPED if args.shipped else Path(args.write)) / "domain.npz")
     draw = Random(1)
     passages = {source: [p for text in found for p in cut_passages(text, draw, 4)] for source, found in judge.items()}
-    models: dict[str, Classifier] = {"n-grams and word lists": model, "n-grams alone": bare}
+    models: dict[str, Classifier] = {"n-grams and word lists": model}
+    if not args.shipped:
+        models["n-grams alone"] = train_domain(by_domain, lexicons={})
     if args.embed:
         models["embeddings"] = _embedding_model(by_domain, args)
         rest = Random(3)
@@ -135,7 +131,6 @@ def _domain(learn: dict[str, list[str]], judge: dict[str, list[str]], args: argp
     accuracy = {}
     for name, one in models.items():
         accuracy[name] = _domain_table(name, one, passages)
-    print(f"trained in {seconds:.0f} s")
     return {"domain_accuracy": accuracy}
 
 
@@ -241,7 +236,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--thin", type=int, default=12, help="one text in so many teaches those that miss a corruption")
     parser.add_argument("--embed", default="", help="model whose hidden states are tried as features; empty = none")
     parser.add_argument("--embed-rows", type=int, default=100, help="passages of each domain to learn from, embedded")
-    parser.add_argument("--write", action="store_true", help="write the trained classifiers into the package")
+    parser.add_argument("--write", default=str(SHIPPED), help="folder for what is trained; default: into the package")
+    parser.add_argument("--shipped", action="store_true", help="train nothing: judge what the package holds")
     return parser.parse_args()
 
 

@@ -81,6 +81,7 @@ def measure(source: Path, output: Path, workers: int) -> Measured:
         sys.executable, str(ROOT / "jobs/corpus.py"), "--corpus.input", str(source),
         "--corpus.output", str(output / "mix"), "--corpus.work-cpus", str((os.cpu_count() or 1) / workers),
         "--corpus.unit-mib", str(UNIT_MIB), "--run.storage", str(output / "runs"), "--clean.profile", "web",
+        "--noise.no-enabled", "--domain.no-enabled",
     ]  # fmt: skip
     environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)

@@ -62,7 +62,7 @@ class SemanticDedupConfig:
     """Tokens of a text that are read."""
     batch_tokens: int = 4096
     """Tokens of a forward pass, padding included."""
-    threshold: float = 0.95
+    threshold: float = 0.85
     """Least cosine of two duplicates, once the mean of all embeddings is taken away."""
     overlap: float = 0.3
     """Least share of words that a pair must have in common besides (Jaccard); 0 = not asked."""

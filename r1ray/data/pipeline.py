@@ -19,6 +19,7 @@ from r1ray.data.files import expand, file_size, is_local, read_rows
 from r1ray.data.problem_set import ProblemSet, PromptLength, Rows, build_problem_set, read_files, sort_rows
 from r1ray.data.quarantine import QuarantinedRow
 from r1ray.data.sources import normalise_row, problem_row
+from r1ray.errors import ResourceError
 from r1ray.metrics.sinks import JsonlSink
 from r1ray.runs import Run
 from r1ray.runs.files import write_json
@@ -65,7 +66,9 @@ def from_ray_row(row: dict[str, Any]) -> Problem | QuarantinedRow:
 
 def make_corpus(config: CorpusJobConfig, run: Run) -> dict[str, Any]:
     """The verb of `jobs/corpus.py`: make a corpus, or what is missing of it, and return its headline figures."""
-    connect()
+    cpus = connect().resources.get("CPU", 0)
+    if config.corpus.work_cpus > cpus:  # no task would ever start
+        raise ResourceError(f"corpus.work_cpus is {config.corpus.work_cpus:g}, but the cluster has {cpus:g} CPUs.")
     with Watch() as watch:
         outcome = build_corpus(config, make_on_ray(config.corpus.work_cpus), watch)
     figures = summary(outcome)

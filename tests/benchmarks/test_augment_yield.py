@@ -36,6 +36,8 @@ def test_the_benchmark_ends_with_its_figures_and_replaces_its_part_of_the_page(
     assert (found["name"], found["rows"]) == ("augment_yield", 2)
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
-    assert "| `parameters` | 2 | 1 (50.0 %) | 1 | 0 | 0 |" in text, "the second row's program is not its question's"
+    assert "| `parameters` | 2 | 1 (50.0 %) | 1 | 0 | 100.0 % |" in text, (
+        "the second row's program is not its question's"
+    )
     assert "| `numeric`, finance tables | 1 | 1 (100.0 %) | 1 |" in text
     assert "+ question: A baker sells" in text

@@ -7,7 +7,8 @@ from benchmarks import tiered_loader
 
 
 def test_the_benchmark_ends_with_its_figures(monkeypatch, capsys, tmp_path):
-    arguments = "--tokens 40000 --batch 8 --batches 4 --repeats 1 --delay 0 --compute 0".split()
+    small = {"--tokens": "40000", "--batch": "8", "--batches": "4", "--repeats": "1", "--delay": "0", "--compute": "0"}
+    arguments = [part for option in small.items() for part in option]
     monkeypatch.setattr(sys, "argv", ["tiered_loader.py", *arguments, "--folder", str(tmp_path)])
     tiered_loader.main()
     found = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -105,7 +105,8 @@ def markup(text: str, draw: Random) -> str:
             parts.append(f".{name}{{{';'.join(draw.sample(_PROPERTIES, 3))}}}")
         else:
             parts.append(draw.choice(_CALLS).format(name, draw.randint(0, 999)))
-    return draw.choice(("", "\n")).join(parts)
+    indent = "\n" + " " * draw.choice((2, 4, 8, 12))
+    return draw.choice(("", "\n", indent, "\n" + indent)).join(parts)
 
 
 def menu(text: str, draw: Random) -> str:

@@ -10,8 +10,9 @@ from r1ray.config.augment import AugmentConfig
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.data.augment.rows import Augmenter
 from r1ray.data.augment.variant import Variant
+from r1ray.data.augment.worked import without_tags
 from r1ray.data.corpus.prepare import evaluation_index
-from r1ray.data.corpus.rows import Row, finish_row, joined
+from r1ray.data.corpus.rows import Row, annotated, finish_row, joined
 from r1ray.data.decontaminate import find_leaks
 
 
@@ -33,9 +34,9 @@ def grow(rows: Sequence[Row], config: CorpusJobConfig) -> Grown:
     result = Grown()
     if not config.augment.operators or not rows:
         return result
-    originals = {row["id"]: row for row in rows}
+    originals = {row["id"]: annotated(row)[0] for row in rows}
     allowed = ("verified",) if config.augment.keep == "verified" else ("verified", "unverified")
-    for variant in _augmenter(config.augment).variants([_filled(row) for row in rows]):
+    for variant in make_augmenter(config.augment).variants([_filled(annotated(row)[1]) for row in rows]):
         result.checks[f"{variant.operator}: {variant.check}"] += 1
         if variant.check not in allowed:
             continue
@@ -58,6 +59,8 @@ def _row(variant: Variant, original: Row, fields: Sequence[str]) -> Row:
         "tier_by": f"{variant.operator}: {variant.reason}" if variant.check == "verified" else "",
     }  # fmt: skip
     row = {**original, **{name: variant.row.get(name, "") for name in ("question", "solution", "answer", "text")}}
+    row["solution"] = without_tags(row["solution"])
+    row["level"] = variant.row.get("level", original["level"])
     row |= {"parent": original["id"], "operator": variant.operator, "provenance": provenance}
     return finish_row({**row, "tier": "L3" if variant.check == "verified" else "L1"}, fields)
 
@@ -68,5 +71,6 @@ def _filled(row: Row) -> Row:
 
 
 @functools.lru_cache(maxsize=2)
-def _augmenter(config: AugmentConfig) -> Augmenter:
+def make_augmenter(config: AugmentConfig) -> Augmenter:
+    """The operators and what they need, once in each process."""
     return Augmenter(config)

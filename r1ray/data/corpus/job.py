@@ -31,6 +31,7 @@ def build_corpus(config: CorpusJobConfig, make: MakePieces, progress: Progress) 
     made: dict[str, int] = {}
     manifest = is_published(plan)
     if manifest is None:
+        plan.check()
         for stage in plan.stages():
             begun = time.monotonic()
             counts[stage.name] = stage.pieces

@@ -1,5 +1,6 @@
 """The stages of a corpus job in their order, each a function of one piece's number: whoever maps them."""
 
+import functools
 import hashlib
 import json
 import math
@@ -14,10 +15,14 @@ from r1ray.config.jobs import CorpusJobConfig
 from r1ray.config.serialise import to_dict
 from r1ray.data.clean.repair import decoder_name
 from r1ray.data.corpus import duplicates, read, shards, tokens
+from r1ray.data.corpus.grow import make_augmenter
 from r1ray.data.corpus.pieces import Pieces
+from r1ray.data.corpus.prepare import evaluation_index, prepare
 from r1ray.data.corpus.units import Inputs
 from r1ray.data.dedup.shingles import Ints, offsets_of
+from r1ray.data.files import expand
 from r1ray.data.versions import WORK, beside
+from r1ray.runs.files import hash_file
 
 FORMAT = 1
 """Of the pieces: unfinished work of another format is not gone on with."""
@@ -39,7 +44,7 @@ class Stage:
     """Made by the driver: it holds what all of the corpus's units have in common."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusPlan:
     """One corpus: what goes in, and the folder of its unfinished work."""
 
@@ -51,16 +56,30 @@ class CorpusPlan:
         """The folder of the finished corpus."""
         return Path(self.config.corpus.output).expanduser().absolute()
 
+    def check(self) -> None:
+        """Find out before the start what would fail in every task.
+
+        Raises:
+            R1RayError: evaluation problems, a classifier or an operator's data cannot be read.
+        """
+        prepare([], self.config)
+        if self.config.decontaminate.against:
+            evaluation_index(self.config.decontaminate)
+        if self.config.augment.operators:
+            make_augmenter(self.config.augment)
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Names everything that the result depends on."""
         settings = content_settings(self.config)
-        text = json.dumps([FORMAT, settings, self.inputs.fingerprint(), decoder_name()], sort_keys=True)
+        others = [_content_of(path) for path in _files_beside(self.config)]
+        text = json.dumps([FORMAT, settings, self.inputs.fingerprint(), others, decoder_name()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def pieces(self) -> Pieces:
         """The unfinished work of this plan, wherever it was left."""
-        return Pieces(beside(self.output) / WORK / self.fingerprint()[:16])
+        return Pieces(beside(self.output) / WORK / self.fingerprint[:16])
 
     @property
     def partitions(self) -> int:
@@ -116,6 +135,17 @@ class CorpusPlan:
         """Rows in the units before each one, and in all of them."""
         rows = [self.pieces.result(read.STAGE, unit)["rows"] for unit in range(len(self.inputs.units))]
         return offsets_of(np.array(rows, np.int64))
+
+
+def _files_beside(config: CorpusJobConfig) -> list[str]:
+    """Files whose content the result depends on, besides the input."""
+    against = [file for path in config.decontaminate.against for file in expand(path)]
+    return [*against, *(model for model in (config.noise.model, config.domain.model) if model)]
+
+
+def _content_of(path: str) -> str:
+    local = Path(path).expanduser()
+    return hash_file(local) if local.is_file() else path
 
 
 def content_settings(config: CorpusJobConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What happens to rows a batch at a time, before they meet each other: clean, classify, decontaminate, mask, label."""
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from r1ray.data.clean.rows import clean_row
 from r1ray.data.corpus.rows import Row, finish_row, joined
 from r1ray.data.corpus.tiers import judge_tier
 from r1ray.data.decontaminate import EvaluationIndex, find_leaks, index_problems
-from r1ray.data.files import expand, read_rows
+from r1ray.data.files import expand, is_local, read_rows
 from r1ray.data.privacy.masking import mask_row
 from r1ray.data.sources import QUESTION_FIELDS
 from r1ray.data.verdict import Drop
@@ -91,21 +92,26 @@ def _note(result: Prepared, step: str, before: Row, after: Row, fields: Sequence
         result.examples[step] = (old[begin : place + 160], new[begin : place + 160])
 
 
-@functools.lru_cache(maxsize=2)
 def evaluation_index(config: DecontaminateConfig) -> EvaluationIndex:
-    """The evaluation problems' n-grams, built once in each process.
+    """The evaluation problems' n-grams, built once in each process, and again when a file has changed.
 
     Raises:
         DataError: a file matches nothing or has no question.
     """
+    files = [file for path in config.against for file in expand(path)]
+    stamps = [os.stat(file).st_mtime_ns if is_local(file) else 0 for file in files]
+    return _build_index(config, tuple(zip(files, stamps, strict=True)))
+
+
+@functools.lru_cache(maxsize=2)
+def _build_index(config: DecontaminateConfig, files: tuple[tuple[str, int], ...]) -> EvaluationIndex:
     texts, names = [], []
-    for path in config.against:
-        for file in expand(path):
-            for raw in read_rows(file):
-                question = next((raw.fields[name] for name in QUESTION_FIELDS if raw.fields.get(name)), None)
-                if isinstance(question, str):
-                    texts.append(question)
-                    names.append(f"{file.rpartition('/')[2]}:{raw.line}")
+    for file, _ in files:
+        for raw in read_rows(file):
+            question = next((raw.fields[name] for name in QUESTION_FIELDS if raw.fields.get(name)), None)
+            if isinstance(question, str):
+                texts.append(question)
+                names.append(f"{file.rpartition('/')[2]}:{raw.line}")
     if not texts:
         raise DataError(f"decontaminate.against {', '.join(config.against)} has no row with `question` or `problem`.")
     return index_problems(texts, names, config)

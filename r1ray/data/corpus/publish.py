@@ -45,7 +45,7 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
     content = hashlib.sha256("".join(entry["content"] for entry in entries).encode()).hexdigest()
     manifest = {
         "content_hash": content,
-        "plan": plan.fingerprint(),
+        "plan": plan.fingerprint,
         "rows": sum(entry["rows"] for entry in entries),
         "characters": sum(entry["characters"] for entry in entries),
         "shards": entries,
@@ -58,7 +58,7 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
         "domains": dict(figures.counts.get("domain", {})),
     }
     version = beside(output) / VERSIONS / content
-    if not (version / MANIFEST).is_file():
+    if not (version / MANIFEST).is_file() or damaged_shards(version):  # links share a file, and its damage
         temporary = version.with_name(f".{content[:12]}.{uuid.uuid4().hex[:8]}")
         (temporary / SHARDS).mkdir(parents=True)
         for number, entry in enumerate(entries):
@@ -102,7 +102,7 @@ def is_published(plan: CorpusPlan) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads((plan.output / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if manifest.get("plan") != plan.fingerprint():
+    if manifest.get("plan") != plan.fingerprint:
         return None
     return None if damaged_shards(plan.output) else manifest
 

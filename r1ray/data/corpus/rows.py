@@ -14,6 +14,8 @@ from r1ray.data.sources import QUESTION_FIELDS, normalise_row, problem_row
 
 Row = dict[str, Any]
 
+FINAL = "####"
+ANNOTATED = "annotated_solution"
 TEXT_COLUMNS = ("question", "solution", "answer", "text", "family", "metadata", "language", "domain", "tier", "parent",
                 "operator", "provenance")  # fmt: skip
 SCHEMA = pa.schema(
@@ -24,13 +26,14 @@ SCHEMA = pa.schema(
 """`id` is a hash of the text; `metadata` and `provenance` are JSON; what does not apply is empty, never null."""
 
 
-def to_row(raw: RawRow, name: str, mapping: Sequence[str] = ()) -> Row | QuarantinedRow:
+def to_row(raw: RawRow, name: str, mapping: Sequence[str] = (), *, annotations: bool = False) -> Row | QuarantinedRow:
     """A problem (`question` with an `answer` or a `solution`) or a document (`text`) as a row of the schema.
 
     Args:
         raw: as a reader gave it.
         name: file as the provenance names it.
         mapping: `known=given` names of fields.
+        annotations: keep GSM8K's `<<48/2=24>>` in the metadata, as augmentation needs them to find the program.
     """
     raw = dataclasses.replace(raw, file=name, fields=_mapped(raw.fields, mapping))
     if raw.reason:
@@ -39,10 +42,23 @@ def to_row(raw: RawRow, name: str, mapping: Sequence[str] = ()) -> Row | Quarant
     row = _problem(raw) if asks else _document(raw)
     if isinstance(row, QuarantinedRow):
         return row
+    answer = raw.fields.get("answer")
+    if annotations and isinstance(answer, str) and "<<" in answer and FINAL in answer:
+        row["metadata"] = json.dumps({**json.loads(row["metadata"]), ANNOTATED: answer.rpartition(FINAL)[0].strip()})
     parent = raw.fields.get("parent")
     row["parent"] = parent if isinstance(parent, str) else ""
     row["provenance"] = {"file": name, "line": raw.line}
     return row
+
+
+def annotated(row: Row) -> tuple[Row, Row]:
+    """(the row without the annotated solution in its metadata, the row with it as its solution)."""
+    if ANNOTATED not in row["metadata"]:
+        return row, row
+    metadata = json.loads(row["metadata"])
+    solution = metadata.pop(ANNOTATED, row["solution"])
+    plain = {**row, "metadata": json.dumps(metadata, sort_keys=True)}
+    return plain, {**plain, "solution": solution}
 
 
 def finish_row(row: Row, fields: Sequence[str]) -> Row:

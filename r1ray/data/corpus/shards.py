@@ -15,7 +15,7 @@ from r1ray.data.corpus.grow import grow
 from r1ray.data.corpus.keys import numbers
 from r1ray.data.corpus.pieces import Pieces
 from r1ray.data.corpus.read import ROWS
-from r1ray.data.corpus.rows import SCHEMA, Row, joined, to_table
+from r1ray.data.corpus.rows import SCHEMA, Row, annotated, joined, to_table
 from r1ray.data.dedup.shingles import Ints
 from r1ray.runs.files import hash_file
 
@@ -54,8 +54,9 @@ def split_unit(
                 start += len(table)
                 table = table.filter(pa.array(mask))
                 if config.augment.operators:
-                    grown = grow(table.to_pylist(), config)
-                    table = pa.concat_tables([table, to_table(grown.rows)])
+                    rows = table.to_pylist()
+                    grown = grow(rows, config)
+                    table = to_table([*(annotated(row)[0] for row in rows), *grown.rows])
                     figures.count("attempts", grown.checks.elements())
                     labelled.writelines(json.dumps(row) + "\n" for row in grown.labelled)
                 homes = home_shards(table.column("id").to_pylist(), shards)
@@ -80,7 +81,7 @@ def write_shard(pieces: Pieces, shard: int, units: int, shards: int, config: Cor
     ]  # fmt: skip
     figures = Figures()
     figures.describe(unique, config.corpus.text_fields)
-    figures.show("sample", ({**row, "text": row["text"][:600]} for row in unique[:1]))
+    figures.show("sample", ({**row, "text": row["text"][:600]} for row in unique[:3]))
     content = hashlib.sha256()
     for row in unique:
         content.update(json.dumps(row, sort_keys=True).encode("utf-8", "surrogatepass"))

@@ -36,7 +36,11 @@ def collect_tokens(pieces: Pieces, shards: int, folder: Path, config: CorpusJobC
                 (folder / path.name).write_bytes(path.read_bytes())
         parts.append(_part(pieces.result(TOKENS, shard)))
     manifest = finish_shards(folder, parts, load_tokenizer(config.corpus.tokenizer), config.shards)
-    return {"content_hash": manifest.content_hash, "skipped": manifest.skipped, **manifest.counts}
+    return {
+        "content_hash": manifest.content_hash,
+        "skipped": manifest.skipped,
+        **manifest.counts,
+    }
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,4 +62,4 @@ def _part(result: dict[str, Any]) -> ShardPart:
         ShardFile(**{**file, "blocks": tuple(BlockEntry(**block) for block in file["blocks"])})
         for file in result["files"]
     )
-    return ShardPart(files=files, skipped=result["skipped"])
+    return ShardPart(**{**result, "files": files})

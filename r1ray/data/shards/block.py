@@ -47,6 +47,12 @@ class Block:
         """Bytes in memory."""
         return int(self.batch.nbytes)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        found: list[int] = self.batch.column("length").to_pylist()
+        return found
+
     def row(self, index: int) -> ShardRow:
         """One row."""
         return ShardRow(

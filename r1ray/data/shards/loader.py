@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,7 @@ class ShardLoader:
         self._config, self._source = config, source
         self._end = None if epochs is None else epochs * len(self._order)
         self._position = 0
-        total = sum(entry.nbytes for entry in source.entries)
-        small = total <= config.small_bytes
-        disk_bytes = 0 if small else min(config.disk_bytes, int(config.disk_share * total))
-        self._store = TieredStore(
-            source,
-            memory_bytes=config.small_bytes if small else min(config.memory_bytes, int(config.memory_share * total)),
-            disk_bytes=disk_bytes,
-            cache=cache_folder(config.cache, source.manifest.content_hash, rank) if disk_bytes else None,
-            next_use=self._order.next_use,
-        )
+        self._store = open_store(source, config, rank, next_use=self._order.next_use)
 
     def __iter__(self) -> Iterator[list[ShardRow]]:
         with ThreadPoolExecutor(self._config.threads, thread_name_prefix="shards") as pool:
@@ -130,6 +121,22 @@ class ShardLoader:
         if self._config.unit == "row":
             return [[block.row(index)] for index in indices]
         return [[block.row(row) for row in block.packs[index]] for index in indices]
+
+
+def open_store(
+    source: ShardSource, config: LoaderConfig, rank: int, next_use: Callable[[int, int], int] | None = None
+) -> TieredStore:
+    """Tiers of the sizes that the configuration gives; small shards stay in memory whole."""
+    total = sum(entry.nbytes for entry in source.entries)
+    small = total <= config.small_bytes
+    disk_bytes = 0 if small else min(config.disk_bytes, int(config.disk_share * total))
+    return TieredStore(
+        source,
+        memory_bytes=config.small_bytes if small else min(config.memory_bytes, int(config.memory_share * total)),
+        disk_bytes=disk_bytes,
+        cache=cache_folder(config.cache, source.manifest.content_hash, rank) if disk_bytes else None,
+        next_use=next_use,
+    )
 
 
 def cache_folder(folder: str, content_hash: str, rank: int) -> Path:

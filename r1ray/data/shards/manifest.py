@@ -17,6 +17,8 @@ class BlockEntry:
     """One block, as it can be known without reading it."""
 
     rows: int
+    corpus_rows: int
+    """Corpus rows that begin here: of the pieces of a document, the first counts."""
     packs: int
     tokens: int
     learned: int
@@ -50,10 +52,8 @@ class ShardManifest:
     """Hash of the chat template."""
     config: dict[str, Any]
     """Settings that the rows were made with."""
-    used: int
-    """Corpus rows that gave token rows."""
     skipped: dict[str, int]
-    """Corpus rows that gave none, by reason."""
+    """Corpus rows that gave no token row, by reason."""
 
     @property
     def blocks(self) -> list[BlockEntry]:
@@ -75,6 +75,7 @@ class ShardManifest:
         room = packs * int(self.config["pack_tokens"])
         return {
             "rows": sum(block.rows for block in blocks),
+            "corpus_rows": sum(block.corpus_rows for block in blocks),
             "packs": packs,
             "blocks": len(blocks),
             "tokens": tokens,
@@ -95,7 +96,6 @@ class ShardManifest:
             "config": self.config,
             "counts": self.counts,
             "rows_by_bucket": dict(sorted(rows_by_bucket.items(), key=lambda item: int(item[0]))),
-            "used": self.used,
             "skipped": self.skipped,
             "files": [asdict(file) for file in self.files],
         }
@@ -119,7 +119,6 @@ def read_manifest(text: str, where: str) -> ShardManifest:
             tokenizer=found["tokenizer"],
             template=found["template"],
             config=found["config"],
-            used=found["used"],
             skipped=found["skipped"],
         )
         stated = found["content_hash"]
@@ -136,12 +135,13 @@ def utilisation(manifest: ShardManifest, rows_read: int) -> float:
     Raises:
         DataError: more rows are in shards than were read.
     """
-    if manifest.used > rows_read:
+    used = int(manifest.counts["corpus_rows"])
+    if used > rows_read:
         raise DataError(
-            f"{manifest.used} rows ended in shards, but {rows_read} were read. Count augmented and synthetic rows as read, "
+            f"{used} rows ended in shards, but {rows_read} were read. Count variants and synthetic rows as read too, "
             "or leave them out of both."
         )
-    return manifest.used / rows_read if rows_read else 0.0
+    return used / rows_read if rows_read else 0.0
 
 
 def merge_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:

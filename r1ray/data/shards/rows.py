@@ -26,6 +26,11 @@ class ShardRow:
     """Where what is learned begins and ends: begin, end, begin, end, …"""
 
     @property
+    def prompt_ids(self) -> list[int]:
+        """What stands before the last that is learned: what a policy would be asked to continue."""
+        return self.token_ids[: self.learned[-2]]
+
+    @property
     def tokens(self) -> TokenRow:
         """With a mark for each token, as training reads it."""
         mask = [False] * len(self.token_ids)

@@ -141,8 +141,8 @@ class TieredStore:
                 tier[number].next_use = resident.next_use
                 return
         room = self._bounds[name] - self._sizes[name]
-        victims = []
-        for victim in sorted(tier, key=lambda other: self._coldness(name, other, tier[other]), reverse=True):
+        victims: list[int] = []
+        for victim in self._coldest_first(name) if room < resident.nbytes else ():
             if room >= resident.nbytes:
                 break
             if self._coldness(name, victim, tier[victim]) <= self._coldness(name, number, resident):
@@ -159,6 +159,10 @@ class TieredStore:
         if name == MEMORY:
             for below, left in moved:
                 self._keep(DISK, below, left)
+
+    def _coldest_first(self, name: str) -> list[int]:
+        tier = self._tiers[name]
+        return sorted(tier, key=lambda number: self._coldness(name, number, tier[number]), reverse=True)
 
     def _coldness(self, name: str, number: int, resident: _Resident) -> tuple[bool, int, int, int]:
         """Greater = goes first. A file whose block is in memory too is needed least of all."""

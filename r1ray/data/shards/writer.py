@@ -35,10 +35,8 @@ class ShardPart:
     """The files that one writer wrote."""
 
     files: tuple[ShardFile, ...]
-    used: int
-    """Corpus rows that gave token rows."""
     skipped: dict[str, int]
-    """Corpus rows that gave none, by reason."""
+    """Corpus rows that gave no token row, by reason."""
 
 
 def write_shards(
@@ -64,10 +62,10 @@ def write_part(
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{_prefix(part)}-*.parquet"):
         stale.unlink()
-    used = 0
     skipped: Counter[str] = Counter()
     waiting: dict[int, list[ShardRow]] = {}
     tokens: Counter[int] = Counter()
+    corpus_rows: Counter[int] = Counter()
     with _Files(folder, part, config) as files:
         for row in rows:
             try:
@@ -75,18 +73,18 @@ def write_part(
             except BadRow as error:
                 skipped[error.reason] += 1
                 continue
-            used += 1
-            for token_row in token_rows:
+            for piece, token_row in enumerate(token_rows):
                 length = len(token_row.token_ids)
                 bucket = bucket_of(length)
                 if tokens[bucket] + length > config.block_tokens:
-                    files.add(waiting.pop(bucket), bucket)
+                    files.add(waiting.pop(bucket), bucket, corpus_rows.pop(bucket, 0))
                     tokens[bucket] = 0
                 waiting.setdefault(bucket, []).append(token_row)
                 tokens[bucket] += length
+                corpus_rows[bucket] += piece == 0
         for bucket in sorted(waiting):
-            files.add(waiting[bucket], bucket)
-    return ShardPart(files=tuple(files.written), used=used, skipped=dict(skipped))
+            files.add(waiting[bucket], bucket, corpus_rows[bucket])
+    return ShardPart(files=tuple(files.written), skipped=dict(skipped))
 
 
 def finish_shards(
@@ -102,7 +100,6 @@ def finish_shards(
         tokenizer=tokenizer_hash(tokenizer),
         template=template_hash(tokenizer),
         config=asdict(config),
-        used=sum(part.used for part in parts),
         skipped=merge_counts(part.skipped for part in parts),
     )
     if not manifest.files:
@@ -133,7 +130,7 @@ class _Files:
             self._writer.close()
             self._temporary.unlink(missing_ok=True)
 
-    def add(self, rows: Sequence[ShardRow], bucket: int) -> None:
+    def add(self, rows: Sequence[ShardRow], bucket: int, corpus_rows: int) -> None:
         packs = packs_of([len(row.token_ids) for row in rows], self._config.pack_tokens)
         block = make_block(rows, packs)
         if self._writer is None:
@@ -145,7 +142,7 @@ class _Files:
                 write_statistics=False,
             )
         self._writer.write_batch(block.batch, row_group_size=len(rows))
-        self._blocks.append(_entry(block, rows, bucket))
+        self._blocks.append(_entry(block, rows, bucket, corpus_rows))
         if sum(entry.tokens for entry in self._blocks) + self._config.block_tokens > self._config.file_tokens:
             self._close()
 
@@ -168,9 +165,10 @@ def _prefix(part: int) -> str:
     return f"part-{part:05d}"
 
 
-def _entry(block: Block, rows: Sequence[ShardRow], bucket: int) -> BlockEntry:
+def _entry(block: Block, rows: Sequence[ShardRow], bucket: int, corpus_rows: int) -> BlockEntry:
     return BlockEntry(
         rows=len(rows),
+        corpus_rows=corpus_rows,
         packs=len(block.packs),
         tokens=sum(len(row.token_ids) for row in rows),
         learned=sum(sum(row.learned[1::2]) - sum(row.learned[::2]) for row in rows),

@@ -70,3 +70,11 @@ def test_token_shards_hold_every_row_that_can_be_learned_from(tmp_path: Path) ->
     tokens = make(config)["manifest"]["tokens"]
     assert tokens["rows"] == 21 and tokens["skipped"] == {} and tokens["tokens"] > 500
     assert (tmp_path / "mix" / "tokens" / MANIFEST).is_file()
+
+
+def test_calculator_annotations_serve_the_operators_and_are_in_no_row(tmp_path: Path) -> None:
+    answer = "She sold 48/2 = <<48/2=24>>24 clips in May.\nAltogether 48+24 = <<48+24=72>>72 clips.\n#### 72"
+    question = "Natalia sold clips to 48 friends, and then half as many in May. How many clips did she sell altogether?"
+    make(growing(tmp_path, write_lines(tmp_path / "raw.jsonl", [{"question": question, "answer": answer}])))
+    text = json.dumps(pq.read_table(tmp_path / "mix" / "shards").to_pylist())
+    assert "<<" not in text and "annotated" not in text and "parameters" in text

@@ -14,6 +14,7 @@ from r1ray.data.corpus.job import build_corpus, in_process, summary
 from r1ray.data.corpus.plan import Stage
 from r1ray.data.dedup.rows import deduplicate
 from r1ray.data.problem_set import build_problem_set
+from r1ray.errors import DataError
 from tests.data.corpus.helpers import DecontaminateConfig, DedupConfig, job, make, problem_lines, write_lines
 
 
@@ -111,6 +112,8 @@ def test_a_finished_corpus_is_not_made_again_and_a_damaged_one_is(tmp_path: Path
     again = make(config)
     assert again["pieces_made"] and again["manifest"]["content_hash"] == first["manifest"]["content_hash"]
     assert len(rows_of(tmp_path / "mix")) == 30
+    shard.write_bytes(b"damaged")  # in place, and so in the version that shares the file
+    assert make(config)["manifest"] == again["manifest"] and len(rows_of(tmp_path / "mix")) == 30
 
 
 def test_rows_with_an_evaluation_problem_are_dropped_and_named(tmp_path: Path) -> None:
@@ -121,6 +124,18 @@ def test_rows_with_an_evaluation_problem_are_dropped_and_named(tmp_path: Path) -
     assert outcome["manifest"]["funnel"]["dropped"]["decontaminate"]["evaluation problem"] >= 2
     questions = {row["question"] for row in rows_of(tmp_path / "mix")}
     assert not questions & {line["question"] for line in lines[:2]}
+    write_lines(held, lines[5:8])
+    again = make(job(tmp_path, source, decontaminate=DecontaminateConfig(against=(str(held),))))
+    assert again["manifest"]["plan"] != outcome["manifest"]["plan"]
+    left = {row["question"] for row in rows_of(tmp_path / "mix")}
+    assert left != questions and not left & {line["question"] for line in lines[5:8]}
+
+
+def test_what_would_fail_in_every_task_fails_before_the_first(tmp_path: Path) -> None:
+    empty = write_lines(tmp_path / "held.jsonl", [{"text": "no question"}])
+    config = job(tmp_path, count=5, decontaminate=DecontaminateConfig(against=(str(empty),)))
+    with pytest.raises(DataError, match="no row with `question`"):
+        build_corpus(config, lambda *_: pytest.fail("a task was started"), lambda *_: None)
 
 
 def test_what_is_private_is_masked_and_counted(tmp_path: Path) -> None:

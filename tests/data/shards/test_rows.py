@@ -15,6 +15,7 @@ def test_the_answer_of_a_conversation_is_what_is_learned():
     prompt, response = row.tokens.split()
     assert TOKENIZER.decode(prompt) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
     assert response == [*TOKENIZER.encode("yes"), END]
+    assert row.prompt_ids == prompt
     assert row.id == "a"
 
 

@@ -69,7 +69,7 @@ def test_parts_written_apart_make_one_set_and_bad_rows_are_counted(tmp_path):
     again = write_part(rows[1::2], tmp_path, 1, TOKENIZER, TINY)
     assert again == parts[1]
     manifest = finish_shards(tmp_path, parts, TOKENIZER, TINY)
-    assert (manifest.used, manifest.skipped) == (30, {"no text": 1})
+    assert (manifest.counts["corpus_rows"], manifest.skipped) == (30, {"no text": 1})
     assert utilisation(manifest, 40) == 0.75
     with pytest.raises(DataError, match="30 rows ended in shards"):
         utilisation(manifest, 29)
