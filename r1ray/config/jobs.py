@@ -79,7 +79,7 @@ class SFTJobConfig:
     """`policy.dtype` is what evaluations sample in; training has `precision.dtype`."""
     problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=("chain:2-3",)))
     """What is examined on, and, where `sft.path` is empty, whose worked solutions are learned."""
-    sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=384, validation=32, evaluate_every=8))
+    sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=320, validation=32, evaluate_every=10))
     transfer: TransferConfig = field(default_factory=TransferConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=2, schedule="cosine"))
@@ -93,7 +93,7 @@ class SFTJobConfig:
     """Only its graders' deadlines matter here."""
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     evaluation: EvaluationConfig = field(
-        default_factory=lambda: EvaluationConfig(every=8, during=32, max_new_tokens=56)
+        default_factory=lambda: EvaluationConfig(every=10, during=32, max_new_tokens=56)
     )
     """`evaluation.problems` before and after, `evaluation.during` of them every `evaluation.every` optimizer steps."""
 

@@ -4,9 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.commands.plan import default_config
+from r1ray.commands.plan import default_config, main
 from r1ray.config.jobs import EvaluateJobConfig
 from r1ray.errors import ConfigError
+
+
+def test_the_plan_of_an_sft_job_counts_its_steps_and_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["sft", "--sft.examples", "100", "--sft.batch", "8", "--sft.epochs", "2", "--resources.learners", "3"])
+    said = capsys.readouterr().out
+    assert "optimizer steps" in said and " 26 " in said  # 13 an epoch
+    assert "3 × ZeRO stage 0, float32" in said
+    assert "evaluation 0.5 GiB" in " ".join(said.split())
+
+
+def test_a_job_without_a_plan_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no plan of evaluate jobs; expected one of ppo, sft"):
+        main(["evaluate"])
 
 
 def test_a_jobs_name_means_its_defaults() -> None:

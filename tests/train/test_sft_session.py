@@ -173,3 +173,20 @@ def test_settings_that_contradict_each_other_are_refused(job: SFTJobConfig) -> N
         replace(job, precision=PrecisionConfig(dtype="float16"))
     with pytest.raises(ConfigError, match=r"parallel\.tensor is 2: the packed attention of training is not split"):
         replace(job, parallel=ParallelConfig(tensor=2))
+
+
+def test_bfloat16_adapters_smoothing_and_a_token_budget_work_together(job: SFTJobConfig) -> None:
+    job = replace(
+        job,
+        policy=replace(job.policy, lora=LoraConfig(rank=2, dropout=0.1)),
+        precision=PrecisionConfig(dtype="bfloat16"),
+        sft=replace(job.sft, batch=0, batch_tokens=600, label_smoothing=0.1, packing=False, patience=9),
+        evaluation=replace(job.evaluation, every=2),
+    )
+    run = Run.create("sft", job)
+    listener = train(job, run, engine=partial(TorchEngine, dtype="bfloat16"))
+    assert len(listener.steps) > 2
+    assert all(row["train/loss"] > row["train/nll"] * 0.8 for row in listener.steps)
+    assert "evaluation/accuracy" in listener.steps[1]
+    assert model_of(run)["model.norm.weight"].dtype == torch.float32  # as `policy.dtype` asks
+    assert (run.folder / BEST / "adapter").exists()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,14 +10,17 @@ import torch.distributed as dist
 
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import LoraConfig, PolicyConfig
+from r1ray.config.sft import TransferConfig
 from r1ray.errors import CheckpointError
 from r1ray.metrics.reductions import Metric, reduce_all
 from r1ray.models.loading import load_policy
 from r1ray.models.policy import Policy
 from r1ray.train.engine import TrainEngine
 from r1ray.train.supervised import Example, pack_examples, train_supervised
+from r1ray.train.transfer import transfer_groups
 from r1ray.train.zero import ZeroEngine
 from tests.fakes import TorchEngine
+from tests.tiny import make_tiny_policy
 
 STAGES = (0, 1, 2, 3)
 OPTIM = OptimConfig(
@@ -186,3 +190,27 @@ def test_a_missing_process_group_is_said(tiny_policy: Path, monkeypatch: pytest.
     monkeypatch.setattr(dist, "is_initialized", lambda: False)
     with pytest.raises(RuntimeError, match=r"needs a process group: run it in a Ray Train worker"):
         make_zero(make_policy(tiny_policy), 0)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_layers_thaw_under_every_stage_as_under_plain_pytorch(
+    stage: int, examples: list[Example], tmp_path: Path
+) -> None:
+    path = make_tiny_policy(tmp_path / "policy", hidden=32)
+    transfer = TransferConfig(mode="gradual", unfreeze_every=2, layer_decay=0.5)
+
+    def trained(make: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+        policy = make_policy(path)
+        engine = make(policy, transfer_groups(policy, OPTIM, transfer))
+        return train(engine, examples, steps=3), copied(engine)
+
+    expected, weights = trained(lambda policy, groups: TorchEngine(policy, OPTIM, total_steps=8, groups=groups))
+    found, others = trained(
+        lambda policy, groups: ZeroEngine(policy, OPTIM, ZeroConfig(stage=stage), total_steps=8, groups=groups)
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    start = make_policy(path).model.state_dict()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, rtol=1e-5, atol=1e-6)
+        assert torch.equal(others[name], start[name]) == ("layers.0." in name), name  # two layers down: not yet
