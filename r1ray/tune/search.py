@@ -167,6 +167,7 @@ class RecordedSearch(BayesianSearch):
         number = self._numbers.pop(trial_id)
         kept = ("objective", "accuracy", "low", "high", "kl", "problems")
         figures = {name: _plain(result[name]) for name in kept if result and name in result}
+        figures["reports"] = (result or {}).get("training_iteration")
         figures["seconds"] = round(time.monotonic() - self._began.pop(trial_id), 2)
         figures["minute"] = round(self._minute(), 3)
         self.finished.append(self.journal.tell(number, None if error else self._signed(result), figures))
