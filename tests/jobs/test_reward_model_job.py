@@ -66,7 +66,8 @@ def labelled(ray_session: None, policy: Path, storage: Path) -> dict[str, Any]:
 
 
 def test_the_whole_line_from_a_cold_start_to_held_out_figures(labelled: dict[str, Any], storage: Path) -> None:
-    assert labelled["metric"] == "first_error_f1"
+    of_both_kinds = 0 < labelled["erroneous"] < labelled["solutions"]  # a tiny policy may solve none, and F1 needs both
+    assert labelled["metric"] == ("first_error_f1" if of_both_kinds else "first_error_accuracy")
     assert labelled["solutions"] + labelled["undecided"] == 16 * 4
     assert {"random_f1", "majority_accuracy", "step_ece", "best_of_n", "best_of_n_oracle"} <= labelled.keys()
     folder = storage / "labelled"
