@@ -82,7 +82,9 @@ class SFTJobConfig:
     sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=320, validation=32, evaluate_every=10))
     transfer: TransferConfig = field(default_factory=TransferConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=2, schedule="cosine"))
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=1e-4, warmup=2, schedule="cosine", tokens_per_microbatch=2048)
+    )
     clipping: ClippingConfig = field(default_factory=ClippingConfig)
     accumulation: AccumulationConfig = field(default_factory=AccumulationConfig)
     loss_trend: LossTrendConfig = field(default_factory=LossTrendConfig)
