@@ -19,7 +19,7 @@ from rich.console import Console
 from r1ray.cluster.connect import connect
 from r1ray.cluster.plan import Plan, make_plan
 from r1ray.cluster.preflight import fits, nodes, wait_until_fits
-from r1ray.cluster.threads import available_cores, set_threads
+from r1ray.cluster.threads import set_threads
 from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
 from r1ray.config.serialise import to_dict
 from r1ray.config.trial import trial_config, trial_space
@@ -259,7 +259,7 @@ class TinyTrial(tune.Trainable):
     def setup(  # type: ignore[override]  # what with_parameters binds
         self, config: dict[str, Any], base: TinyJobConfig, settings: TuneConfig
     ) -> None:
-        set_threads(available_cores())
+        set_threads(1)  # what it books; for a network this small two threads mostly wait for each other
         self._base, self._settings = base, settings
         self.reset_config(config)
 
