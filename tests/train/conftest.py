@@ -30,7 +30,7 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="session")
 def one_rank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process group of this process alone; one for all modules, since DeepSpeed holds on to the first that it sees."""
+    """A process group of this process alone; one for all modules: DeepSpeed holds on to the first that it sees."""
     store = tmp_path_factory.mktemp("group") / "store"
     before = dict(os.environ)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)

@@ -82,7 +82,7 @@ def page_text(content: bytes) -> str:
     from resiliparse.parse.encoding import detect_encoding
     from resiliparse.parse.html import HTMLTree
 
-    tree = HTMLTree.parse_from_bytes(content, detect_encoding(content))
+    tree = HTMLTree.parse_from_bytes(content, detect_encoding(content) or "utf-8")
     return str(extract_plain_text(tree, main_content=True, alt_texts=False, noscript=False))
 
 
@@ -130,9 +130,8 @@ def _read_warc(path: str, stream: IO[bytes], limit: int) -> Iterator[RawRow]:
         http = record.http_headers
         if http is None or (http.status_code or 0) != 200:
             reason = "no page" if http is None else f"HTTP status {http.status_code}"
-            yield RawRow(
-                file=path, line=number, fields={}, reason=reason, excerpt=record.headers.get("WARC-Target-URI", "")
-            )
+            address = record.headers.get("WARC-Target-URI") or ""
+            yield RawRow(file=path, line=number, fields={}, reason=reason, excerpt=address)
             continue
         kind = record.http_content_type or ""
         if not kind.startswith(_HTML_TYPES):
