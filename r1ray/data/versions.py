@@ -2,7 +2,7 @@
 
 corpora/mix/                     the newest version: what training reads, and what DVC tracks
 corpora/.mix/versions/<hash>/    every version, its files shared with the newest by hard links
-corpora/.mix/work/<plan>/        unfinished work
+corpora/.mix/  work, <plan>       unfinished work, a folder for each plan
 """
 
 import json
