@@ -119,12 +119,27 @@ class SFTJobConfig:
                 "precision.dtype `float16` needs a GPU (DeepSpeed refuses it on a CPU without fp16 units): set "
                 "resources.learner_gpus to 1, or precision.dtype to `float32` or `bfloat16`."
             )
-        for name in ("tensor", "sequence"):
-            if (ranks := getattr(self.parallel, name)) > 1:
-                raise ConfigError(
-                    f"parallel.{name} is {ranks}: the packed attention of training is not split over ranks yet. Set it "
-                    "to 1; zero.stage 3 splits the weights, and parallel.checkpoint_layers saves activations."
-                )
+        if (ranks := self.parallel.tensor) > 1:
+            raise ConfigError(
+                f"parallel.tensor is {ranks}: the packed attention of training is not split over ranks yet. Set it "
+                "to 1; zero.stage 3 splits the weights, and parallel.checkpoint_layers saves activations."
+            )
+        self._check_sequence()
+
+    def _check_sequence(self) -> None:
+        ranks, learners = self.parallel.sequence, self.resources.learners
+        if learners % ranks:
+            raise ConfigError(
+                f"parallel.sequence is {ranks} and resources.learners {learners}: as many learners share each row, so "
+                "resources.learners must be a multiple of it."
+            )
+        if ranks > 1 and self.accumulation.kind == "adaptive":
+            raise ConfigError(
+                f"parallel.sequence is {ranks} under accumulation.kind `adaptive`, whose noise scale needs the gradient "
+                "of whole micro-batches on one learner: set accumulation.kind to `fixed`, or parallel.sequence to 1."
+            )
+        if ranks > 1 and self.policy.compile:
+            raise ConfigError("policy.compile is not tried with parallel.sequence above 1: turn one of them off.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,8 @@ class LoopConfig:
     clipping: ClippingConfig = field(default_factory=ClippingConfig)
     accumulation: AccumulationConfig = field(default_factory=AccumulationConfig)
     loss_trend: LossTrendConfig = field(default_factory=LossTrendConfig)
+    ranks_a_row: int = 1
+    """Ranks, one behind the other, that share each row's tokens."""
 
     @property
     def adaptive(self) -> bool:

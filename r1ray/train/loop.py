@@ -149,7 +149,8 @@ class SupervisedLoop(Generic[B]):
         engine.module.train()
         torch.manual_seed(draw_seed(self._config.seed, self.step, engine.rank))  # dropout's draws need no state
         rows, after = self._order.take(self.position, **self._controls.batch_size())
-        mine = share_of(rows, self._order.length, engine.rank, engine.world_size)
+        sharing = self._config.ranks_a_row
+        mine = share_of(rows, self._order.length, engine.rank // sharing, engine.world_size // sharing)
         batches = objective.microbatches(mine)
         counts = [objective.count(batch) for batch in batches]
         missing = max(1, engine.all_reduce_max(len(batches))) - len(batches)

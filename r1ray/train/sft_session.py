@@ -85,6 +85,7 @@ def loop_config(config: SFTJobConfig) -> LoopConfig:
         clipping=config.clipping,
         accumulation=config.accumulation,
         loss_trend=config.loss_trend,
+        ranks_a_row=config.parallel.sequence,
     )
 
 
@@ -118,7 +119,8 @@ class SFTSession:
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._generation: GenerationEngine | None = None
-        self._mine = sorted(data.rows.validation)[rank::world_size]
+        sharing = config.parallel.sequence
+        self._mine = sorted(data.rows.validation)[rank // sharing :: world_size // sharing]
 
     def run(self) -> None:
         """Go from wherever the run folder stands to its end, or until the listener says stop."""
@@ -170,6 +172,7 @@ class SFTSession:
             logits_chunk=config.optim.logits_chunk,
             packing=config.sft.packing,
             label_smoothing=config.sft.label_smoothing,
+            share=(self._rank % config.parallel.sequence, config.parallel.sequence),
         )
         loop = SupervisedLoop(engine, objective, order, settings)
         self._listener.post(

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.sft import PrecisionConfig
-from r1ray.errors import CheckpointError
+from r1ray.errors import CheckpointError, ConfigError
+from r1ray.models.packed_attention import packed_attention_forward, use_packed_attention
 from r1ray.models.policy import Policy, policy_state_dict
+from r1ray.models.trunk import base_model
 from r1ray.train.engine import Bound, adamw, learning_rate, parameter_groups, saved_module, set_rates, still_until
 from r1ray.train.portable import PORTABLE, read_portable, write_portable
 
@@ -45,6 +47,7 @@ class ZeroEngine:
         device: torch.device | str = "cpu",
         groups: list[dict[str, Any]] | None = None,
         precision: PrecisionConfig | None = None,
+        sequence: int = 1,
     ) -> None:
         """Wrap `module`. The process group must exist when there is more than one rank (Ray Train makes it).
 
@@ -57,6 +60,7 @@ class ZeroEngine:
             device: where this rank computes.
             groups: of the optimizer; None = `parameter_groups`.
             precision: loss scaling where `dtype` is float16; None = the defaults.
+            sequence: ranks, one behind the other, that share each row's tokens.
         """
         deepspeed = _deepspeed(torch.device(device))
         self.device = torch.device(device)
@@ -65,6 +69,9 @@ class ZeroEngine:
         self._layout = {"zero.stage": zero.stage, "resources.learners": self.world_size, "policy.dtype": dtype}
         if self.device.type == "cuda":
             module.to(self.device)
+        if sequence > 1:
+            network = _network(module)
+            use_packed_attention(network, shared=_ulysses(network.config, sequence))
         groups = parameter_groups(module, optim, head_lr) if groups is None else groups
         still_until(groups, lambda: self._step)
         self._engine, *_ = deepspeed.initialize(
@@ -244,6 +251,33 @@ def deepspeed_config(
 def _external_parameters(module: nn.Module) -> list[tuple[nn.Module, nn.Parameter]]:
     policies = [m for m in module.modules() if isinstance(m, Policy)]
     return [pair for policy in policies for pair in policy.external_parameters()]
+
+
+def _network(module: nn.Module) -> Any:
+    """The Hugging Face model in what is trained."""
+    saved = saved_module(module)
+    return base_model(saved.model if isinstance(saved, Policy) else saved)
+
+
+def _ulysses(shape: Any, ranks: int) -> Any:
+    """Attention of rows whose tokens `ranks` ranks share: each attends with a part of the heads, over all tokens."""
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+
+    heads, starts = shape.num_attention_heads, range(0, dist.get_world_size(), ranks)
+    groups = [dist.new_group(list(range(start, start + ranks))) for start in starts]
+    try:
+        return UlyssesSPAttentionHF(
+            attn=packed_attention_forward,
+            batch_size=1,
+            attn_head_count=heads,
+            attn_head_size=getattr(shape, "head_dim", None) or shape.hidden_size // heads,
+            kv_head_count=shape.num_key_value_heads,
+            num_hidden_layers=shape.num_hidden_layers,
+            process_group=groups[dist.get_rank() // ranks],
+            seq_length_is_variable=True,
+        )
+    except ValueError as error:
+        raise ConfigError(f"parallel.sequence {ranks} does not fit this model: {error}. Give a divisor.") from error
 
 
 def _deepspeed(device: torch.device) -> Any:

@@ -1,7 +1,7 @@
 """What each process of the two-rank tests runs. Apart from the tests, so that processes import no pytest."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,25 @@ class Case:
     """The loop's state that goes with it."""
     steps: int = 0
     """Stop, and save to `<name>` in the folder, after so many; 0 = go to the end."""
+    sequence: int = 1
+    """Ranks that share each row's tokens."""
 
 
 def make_loop(
     policy: str, rows: dict[str, TokenRow], case: Case, engine: Any = None
 ) -> tuple[SupervisedLoop[SFTBatch], TrainEngine]:
     """A loop over ZeRO, or over the engine that is given."""
-    config = case.config
+    config = replace(case.config, ranks_a_row=case.sequence)
     order = RowOrder({name: len(row.token_ids) for name, row in rows.items()}, config.seed)
     model, _ = load_policy(PolicyConfig(path=policy))
     total = planned_steps(order, config)
     if engine is None:
-        made: Any = ZeroEngine(Policy(model), config.optim, ZeroConfig(stage=case.stage), total_steps=total)
+        zero = ZeroConfig(stage=case.stage)
+        made: Any = ZeroEngine(Policy(model), config.optim, zero, total_steps=total, sequence=case.sequence)
     else:
         made = engine(Policy(model), config.optim, total_steps=total)
-    objective = SFTObjective(rows, tokens_per_microbatch=config.optim.tokens_per_microbatch, logits_chunk=64)
+    budget, share = config.optim.tokens_per_microbatch, (made.rank % case.sequence, case.sequence)
+    objective = SFTObjective(rows, tokens_per_microbatch=budget, logits_chunk=64, share=share)
     return SupervisedLoop(made, objective, order, config), made
 
 

@@ -57,6 +57,7 @@ def test_curves_are_equal_and_the_number_of_ranks_may_change(
     # One rank stops after step 2, in the middle of the first epoch; two go on.
     cases = [Case(f"stage{stage}", stage, CONFIG) for stage in (0, 1, 2, 3)]
     cases.append(Case("adaptive", 2, ADAPTIVE))
+    cases += [Case(f"shared{stage}", stage, CONFIG, sequence=2) for stage in (0, 2)]
     for stage in (0, 1, 2, 3):
         _, state = run_case(policy, rows, Case(f"one{stage}", stage, CONFIG, steps=2), tmp_path)
         cases.append(Case(f"from_one{stage}", stage, CONFIG, checkpoint=str(tmp_path / f"one{stage}"), state=state))
@@ -74,4 +75,6 @@ def test_curves_are_equal_and_the_number_of_ranks_may_change(
         _, state = left_by(f"two{stage}")
         case = Case("to_one", stage, CONFIG, checkpoint=str(tmp_path / f"two{stage}"), state=state)
         same(run_case(policy, rows, case, tmp_path)[0], curve[4:])
+    for stage in (0, 2):
+        same(left_by(f"shared{stage}")[0], curve)  # each row's tokens on both ranks
     assert left_by("adaptive")[0][-1]["train/epoch"] == 2
