@@ -1,4 +1,4 @@
-"""A micro-batch whose tokens are dealt out to several ranks, in equal runs: what each of them computes, and answers for.
+"""A micro-batch whose tokens several ranks share, in equal runs: what each of them computes, and answers for.
 
     row:     p0 p1 a0 a1 | q0 b0 b1 –      eight places for two ranks; the last is padding
     rank 0:  p0 p1 a0 a1                    hidden states of these; predicts a0, a1

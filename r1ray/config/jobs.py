@@ -119,27 +119,36 @@ class SFTJobConfig:
                 "precision.dtype `float16` needs a GPU (DeepSpeed refuses it on a CPU without fp16 units): set "
                 "resources.learner_gpus to 1, or precision.dtype to `float32` or `bfloat16`."
             )
-        if (ranks := self.parallel.tensor) > 1:
-            raise ConfigError(
-                f"parallel.tensor is {ranks}: the packed attention of training is not split over ranks yet. Set it "
-                "to 1; zero.stage 3 splits the weights, and parallel.checkpoint_layers saves activations."
-            )
-        self._check_sequence()
+        self._check_parallel()
 
-    def _check_sequence(self) -> None:
-        ranks, learners = self.parallel.sequence, self.resources.learners
+    def _check_parallel(self) -> None:
+        tensor, sequence, learners = self.parallel.tensor, self.parallel.sequence, self.resources.learners
+        if tensor == sequence == 1:
+            return
+        name, ranks = ("parallel.tensor", tensor) if tensor > 1 else ("parallel.sequence", sequence)
+        if tensor > 1 and sequence > 1:
+            raise ConfigError(
+                f"parallel.tensor is {tensor} and parallel.sequence {sequence}: DeepSpeed gives the ranks of a row one "
+                "or the other. Set one of them to 1."
+            )
         if learners % ranks:
             raise ConfigError(
-                f"parallel.sequence is {ranks} and resources.learners {learners}: as many learners share each row, so "
+                f"{name} is {ranks} and resources.learners {learners}: as many learners share each row, so "
                 "resources.learners must be a multiple of it."
             )
-        if ranks > 1 and self.accumulation.kind == "adaptive":
+        if tensor > 1 and self.zero.stage not in (1, 2):
             raise ConfigError(
-                f"parallel.sequence is {ranks} under accumulation.kind `adaptive`, whose noise scale needs the gradient "
-                "of whole micro-batches on one learner: set accumulation.kind to `fixed`, or parallel.sequence to 1."
+                f"parallel.tensor is {tensor} at zero.stage {self.zero.stage}: matrices are split under stages 1 and 2."
             )
-        if ranks > 1 and self.policy.compile:
-            raise ConfigError("policy.compile is not tried with parallel.sequence above 1: turn one of them off.")
+        hindered = {
+            "accumulation.kind `adaptive`, which measures whole micro-batches on one learner": self.accumulation.kind
+            == "adaptive",
+            "policy.compile": self.policy.compile,
+            "policy.lora.rank above 0": tensor > 1 and self.policy.lora.rank > 0,
+        }
+        for what, is_set in hindered.items():
+            if is_set:
+                raise ConfigError(f"{name} is {ranks}, which does not go with {what}: set one of them back.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -85,7 +85,8 @@ def loop_config(config: SFTJobConfig) -> LoopConfig:
         clipping=config.clipping,
         accumulation=config.accumulation,
         loss_trend=config.loss_trend,
-        ranks_a_row=config.parallel.sequence,
+        ranks_a_row=config.parallel.sequence * config.parallel.tensor,
+        copies=config.parallel.tensor,
     )
 
 
@@ -119,7 +120,7 @@ class SFTSession:
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._generation: GenerationEngine | None = None
-        sharing = config.parallel.sequence
+        sharing = config.parallel.sequence * config.parallel.tensor
         self._mine = sorted(data.rows.validation)[rank // sharing :: world_size // sharing]
 
     def run(self) -> None:
