@@ -18,8 +18,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks._common import report
+from benchmarks._llama import llama_shape, random_rows
 from r1ray.config.optim import OptimConfig
-from r1ray.data.encoding import TokenRow
 from r1ray.models.activation_checkpointing import checkpoint_layers
 from r1ray.models.compiled import compile_layers
 from r1ray.models.policy import Policy
@@ -28,29 +28,6 @@ from r1ray.train.sft import SFTObjective
 
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOP/s (SXM)."""
-
-
-def shape(small: bool) -> LlamaConfig:
-    """TinyLlama-1.1B's, or a toy to try the script on a CPU."""
-    if small:
-        return LlamaConfig(
-            vocab_size=512,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    return LlamaConfig(
-        vocab_size=32_000,
-        hidden_size=2048,
-        intermediate_size=5632,
-        num_hidden_layers=22,
-        num_attention_heads=32,
-        num_key_value_heads=4,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
 
 
 def flops_per_token(config: LlamaConfig, weights: int, length: int) -> float:
@@ -84,7 +61,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a toy, to try the script")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = shape(arguments.small)
+    config = llama_shape("toy" if arguments.small else "tinyllama-1.1b")
     torch.manual_seed(0)
     with torch.device(device):
         model = LlamaForCausalLM(config)
@@ -98,14 +75,9 @@ def main() -> None:
     engine = TorchEngine(Policy(model), optim, total_steps=steps, device=device, dtype="bfloat16")
     engine.module.train()
 
-    count = arguments.tokens // arguments.length
-    rows = {
-        str(n): TokenRow(
-            token_ids=torch.randint(0, config.vocab_size, (arguments.length,)).tolist(),
-            response_mask=[False] + [True] * (arguments.length - 1),
-        )
-        for n in range(count * arguments.microbatches)
-    }
+    rows = random_rows(
+        arguments.tokens // arguments.length * arguments.microbatches, arguments.length, config.vocab_size
+    )
     objective = SFTObjective(rows, tokens_per_microbatch=arguments.tokens, logits_chunk=arguments.tokens)
     batches = objective.microbatches(list(rows))
     total = sum(map(objective.count, batches))

@@ -11,6 +11,7 @@ computed once. Everything but attention sees one row of tokens; `AttentionBlock`
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,8 +51,9 @@ class PackedBatch:
     position_ids: Int[Tensor, " L"]
     blocks: tuple[AttentionBlock, ...]
     """Together they hold each of the L tokens as a query once, padding aside."""
-    places: Int[Tensor, " L"]
-    """Where the result for each token lies among the blocks' queries, block after block, row after row."""
+    places: Int[Tensor, " P"]
+    """Where the result for each token lies among the blocks' queries, block after block, row after row; P = L, but for
+    a share of a row that several ranks share (see `token_shares`)."""
     in_order: bool
     """Whether that is 0, 1, 2, …, L − 1: there is no padding but at the end."""
     predictors: Int[Tensor, " N"]
@@ -69,7 +71,8 @@ class PackedBatch:
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The same layout on another device."""
-        tensors = {f.name: _moved(getattr(self, f.name), device) for f in fields(self) if f.name not in _NO_TENSORS}
+        names = [f.name for f in fields(self) if f.name not in _NO_TENSORS]
+        tensors: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in names}
         return replace(self, blocks=tuple(block.to(device) for block in self.blocks), **tensors)
 
 

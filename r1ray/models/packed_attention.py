@@ -15,6 +15,8 @@ from r1ray.errors import ModelError
 
 NAME = "r1ray_packed"
 """Name under which transformers knows this attention."""
+SHARED = "r1ray_packed_shared"
+"""The same for tokens that several ranks share."""
 
 
 class Sealed:
@@ -24,8 +26,13 @@ class Sealed:
         self.packed = packed
 
 
-def use_packed_attention(model: nn.Module) -> None:
+def use_packed_attention(model: nn.Module, shared: Any = None) -> None:
     """Let a Hugging Face model take a `packed` batch in its forward pass. Without one it computes what it did.
+
+    Args:
+        model: its attention is replaced.
+        shared: called in place of `packed_attention_forward`, which it calls once it has brought the tokens of several
+            ranks together.
 
     Raises:
         ModelError: the model's attention cannot be replaced.
@@ -35,10 +42,12 @@ def use_packed_attention(model: nn.Module) -> None:
             f"The attention of {type(model).__name__} cannot be replaced, and training needs that to share prompts "
             "and to leave padding out. Choose a model of transformers' newer kind (llama, qwen, mistral, gemma, …)."
         )
-    model.set_attn_implementation(NAME)  # type: ignore[operator]
+    if shared is not None:
+        AttentionInterface.register(SHARED, shared)
+    model.set_attn_implementation(NAME if shared is None else SHARED)  # type: ignore[operator]
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_attention_forward(
     module: nn.Module,
     query: Float[Tensor, "1 heads L d"],
@@ -117,3 +126,4 @@ def _take(x: Float[Tensor, "L h d"], positions: Tensor, start: int | None) -> Fl
 
 AttentionInterface.register(NAME, packed_attention_forward)
 AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(SHARED, sdpa_mask)
