@@ -7,6 +7,8 @@ from r1ray.config.base import require, require_choice, require_range
 PROFILES = ("reasoning", "web")
 MAPPED = ("question", "solution", "answer", "text", "family", "level", "parent", "metadata")
 DETECTORS = ("email", "phone", "credit_card", "iban", "ip", "national_id")
+NAME_DETECTORS = ("person", "address")
+"""By a model that recognises entities (extra `pii`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,8 @@ class CorpusConfig:
     """Model whose tokenizer turns the rows into packed shards of token ids, under `tokens/`; empty = none."""
     work_cpus: float = 1.0
     """CPUs booked by one task."""
+    keep: int = 0
+    """Versions that stay, the newest ones; work that was left for a day goes too. 0 = all stay."""
 
     def __post_init__(self) -> None:
         require(bool(self.output), "corpus.output", self.output, "a folder")
@@ -55,6 +59,7 @@ class CorpusConfig:
         for name in ("count", "shard_rows"):
             require_range(f"corpus.{name}", getattr(self, name), 1)
         require_range("corpus.max_number", self.max_number, 2)
+        require_range("corpus.keep", self.keep, 0)
         require(self.work_cpus > 0, "corpus.work_cpus", self.work_cpus, "more than 0")
 
 
@@ -131,8 +136,12 @@ class PrivacyConfig:
     """What is masked. Detectors prefer to miss a number rather than to mask one that belongs to a problem."""
 
     detectors: tuple[str, ...] = DETECTORS
-    """Which detectors run; empty = nothing is masked."""
+    """Which detectors run; empty = nothing is masked. `person` and `address` besides, with the extra `pii`: by a model
+    that recognises entities, and so not for problems, whose people are invented."""
+    name_model: str = "en_core_web_lg"
+    """Of `person` and `address`: name or folder of a spaCy pipeline."""
 
     def __post_init__(self) -> None:
         for name in self.detectors:
-            require_choice("privacy.detectors", name, DETECTORS)
+            require_choice("privacy.detectors", name, DETECTORS + NAME_DETECTORS)
+        require(bool(self.name_model), "privacy.name_model", self.name_model, "a pipeline's name or folder")

@@ -86,7 +86,7 @@ def _rows_of(unit: Unit, config: CorpusJobConfig) -> Iterator[Row | QuarantinedR
     else:
         raws = read_file(unit.path, limit)
     for raw in raws:
-        yield to_row(raw, unit.name, config.corpus.mapping, annotations=bool(config.augment.operators))
+        yield to_row(raw, unit.name, config.corpus.mapping, annotations=config.grows)
 
 
 def _batches(rows: Iterator[Row | QuarantinedRow]) -> Iterator[list[Row | QuarantinedRow]]:

@@ -68,7 +68,7 @@ def test_duplicates_are_those_that_are_found_in_memory_whatever_the_cut(tmp_path
 def test_many_partitions_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_lines(tmp_path / "documents.jsonl", planted(300, seed=1))
     one = make(job(tmp_path / "one", source))
-    monkeypatch.setattr("r1ray.data.corpus.plan._PARTITION_BYTES", source.stat().st_size // 7)
+    monkeypatch.setattr("r1ray.data.corpus.plan.PARTITION_BYTES", source.stat().st_size // 7)
     monkeypatch.setattr("r1ray.data.corpus.duplicates._GROUP_ROWS", 5)
     many = make(job(tmp_path / "many", source, unit_mib=0.03))
     assert many["pieces_made"]["buckets"] == 8 and many["pieces_made"]["verify"] > 3
