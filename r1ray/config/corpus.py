@@ -38,7 +38,9 @@ class CorpusConfig:
     max_line_mib: float = 16.0
     """MiB beyond which a line is quarantined rather than read."""
     shard_rows: int = 20_000
-    """Rows in one shard."""
+    """Most rows in one shard, about."""
+    shard_mib: float = 64.0
+    """Most MiB of text in one shard, about: a shard is sorted in memory, so long documents come in fewer rows."""
     tokenizer: str = ""
     """Model whose tokenizer turns the rows into packed shards of token ids, under `tokens/`; empty = none."""
     work_cpus: float = 1.0
@@ -54,7 +56,7 @@ class CorpusConfig:
             known, _, given = pair.partition("=")
             require(bool(known and given), "corpus.mapping", pair, "`question=prompt`: known field, `=`, field given")
             require_choice("corpus.mapping", known, MAPPED)
-        for name in ("unit_mib", "max_line_mib"):
+        for name in ("unit_mib", "max_line_mib", "shard_mib"):
             require_range(f"corpus.{name}", getattr(self, name), 0.001)
         for name in ("count", "shard_rows"):
             require_range(f"corpus.{name}", getattr(self, name), 1)

@@ -26,7 +26,7 @@ from r1ray.data.dedup.shingles import Hashes, Ints, Ragged, offsets_of, shingle
 from r1ray.data.dedup.verify import jaccard, select
 
 EXACT, BUCKETS, GRAPH, SUSPECTS, VERIFY = "exact", "buckets", "graph", "suspects", "verify"
-_GROUP_ROWS = 20_000
+_GROUP_ROWS = 5_000
 """Suspects in one group of `verify`, where no component is larger."""
 _EXAMPLES = 3
 

@@ -24,7 +24,7 @@ from r1ray.data.files import expand
 from r1ray.data.versions import WORK, beside
 from r1ray.runs.files import hash_file
 
-FORMAT = 1
+FORMAT = 2
 """Of the pieces: unfinished work of another format is not gone on with."""
 PARTITION_BYTES = 256 * 2**20
 """Of input that one partition of the shuffle stands for."""
@@ -121,7 +121,7 @@ class CorpusPlan:
             )
             left += pieces.result(synthesis.SYNTHESIZE)["rows"]
             sources += 1
-        count = max(1, math.ceil(left / config.corpus.shard_rows))
+        count = self._shards(left, int(bases[-1]))
         yield Stage(
             shards.SPLIT,
             sources,
@@ -172,6 +172,12 @@ class CorpusPlan:
             reason: sum(self.pieces.result(stage, part)["dropped"] for part in range(counts.get(stage, 0)))
             for stage, reason in _DROPPING.items()
         }
+
+    def _shards(self, rows: int, before: int) -> int:
+        """How many shards these rows come into, if they are as long as those before deduplication were on average."""
+        results = (self.pieces.result(read.STAGE, unit) for unit in range(len(self.inputs.units)))
+        mib = sum(result["characters"] for result in results) * rows / max(1, before) / 2**20
+        return max(1, math.ceil(rows / self.config.corpus.shard_rows), math.ceil(mib / self.config.corpus.shard_mib))
 
     def _bases(self) -> Ints:
         """Rows in the units before each one, and in all of them."""
