@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = 1.7
 UNIT_MIB = 1.0
 SHARD_ROWS = 1000
-"""So that the smaller corpus, too, fills a shard: sorting one is what takes most memory."""
+PARTITION_MIB = 4.0
+"""Small, so that the smaller corpus fills a unit, a shard and a partition too, and growth is growth beyond them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,7 @@ def measure(source: Path, output: Path, workers: int) -> Measured:
         sys.executable, str(ROOT / "jobs/corpus.py"), "--corpus.input", str(source),
         "--corpus.output", str(output / "mix"), "--corpus.work-cpus", str((os.cpu_count() or 1) / workers),
         "--corpus.unit-mib", str(UNIT_MIB), "--corpus.shard-rows", str(SHARD_ROWS),
+        "--corpus.partition-mib", str(PARTITION_MIB),
         "--run.storage", str(output / "runs"), "--clean.profile", "web", "--noise.no-enabled", "--domain.no-enabled",
     ]  # fmt: skip
     environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -43,6 +43,8 @@ class CorpusConfig:
     """Most MiB of text in one shard, about: a shard is sorted in memory, so long documents come in fewer rows."""
     tokenizer: str = ""
     """Model whose tokenizer turns the rows into packed shards of token ids, under `tokens/`; empty = none."""
+    partition_mib: float = 256.0
+    """MiB of input that one partition of the shuffle stands for: what deduplication holds in memory at a time."""
     work_cpus: float = 1.0
     """CPUs booked by one task."""
     keep: int = 0
@@ -56,7 +58,7 @@ class CorpusConfig:
             known, _, given = pair.partition("=")
             require(bool(known and given), "corpus.mapping", pair, "`question=prompt`: known field, `=`, field given")
             require_choice("corpus.mapping", known, MAPPED)
-        for name in ("unit_mib", "max_line_mib", "shard_mib"):
+        for name in ("unit_mib", "max_line_mib", "shard_mib", "partition_mib"):
             require_range(f"corpus.{name}", getattr(self, name), 0.001)
         for name in ("count", "shard_rows"):
             require_range(f"corpus.{name}", getattr(self, name), 1)

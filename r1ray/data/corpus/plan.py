@@ -21,13 +21,12 @@ from r1ray.data.corpus.prepare import evaluation_index, prepare
 from r1ray.data.corpus.units import Inputs
 from r1ray.data.dedup.shingles import Ints, offsets_of
 from r1ray.data.files import expand
+from r1ray.data.privacy.names import extra_detectors
 from r1ray.data.versions import WORK, beside
 from r1ray.runs.files import hash_file
 
 FORMAT = 2
 """Of the pieces: unfinished work of another format is not gone on with."""
-PARTITION_BYTES = 256 * 2**20
-"""Of input that one partition of the shuffle stands for."""
 _NOT_CONTENT = ("output", "work_cpus", "keep")
 """Settings that do not change what comes out."""
 _DROPPING = {
@@ -72,6 +71,7 @@ class CorpusPlan:
             R1RayError: evaluation problems, a classifier or a model or an operator's data cannot be read.
         """
         prepare([], self.config)
+        extra_detectors(self.config.privacy)
         if self.config.decontaminate.against:
             evaluation_index(self.config.decontaminate)
         if self.config.augment.operators:
@@ -95,7 +95,7 @@ class CorpusPlan:
     @property
     def partitions(self) -> int:
         """Partitions of the stages that shuffle: their memory does not grow with the input."""
-        return max(1, math.ceil(self.inputs.bytes / PARTITION_BYTES))
+        return max(1, math.ceil(self.inputs.bytes / 2**20 / self.config.corpus.partition_mib))
 
     def stages(self) -> Iterator[Stage]:
         """Every stage, in order. How many pieces one has may depend on what those before it found: ask for the next one

@@ -5,7 +5,7 @@ import os
 from r1ray.cluster.budget import PROCESS, WorkerBudget
 from r1ray.cluster.plan import Plan, Workers
 from r1ray.config.jobs import CorpusJobConfig
-from r1ray.data.corpus.plan import PARTITION_BYTES, CorpusPlan
+from r1ray.data.corpus.plan import CorpusPlan
 from r1ray.data.corpus.units import plan_inputs
 
 _BATCH = 64 * 2**20
@@ -43,7 +43,7 @@ def plan_corpus(config: CorpusJobConfig) -> Plan:
     found = len(list(plan.pieces.root.glob("*/[0-9]*")))
     sizes["finished before"] = f"{found} pieces" if found else "nothing"
     cpus = os.cpu_count() or 1
-    partition = int(min(inputs.bytes, PARTITION_BYTES) * _KEYS_OF_INPUT)
+    partition = int(min(inputs.bytes, settings.partition_mib * 2**20) * _KEYS_OF_INPUT)
     parts = {"process": PROCESS, "batch": _BATCH, "partition": partition}
     tasks = Workers(
         kind="task",
