@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -49,6 +50,8 @@ def smallest_rows(
     found: list[Row] = []
     for unit, base in enumerate(bases[:-1].tolist()):
         for table in left_tables(pieces, unit, base, parts):
+            if len(found) == count:  # few rows of a large corpus come further than this
+                table = table.filter(pc.less(table.column("id"), found[-1]["id"]))
             found += filter(wanted, table.to_pylist())
             found = sorted(found, key=lambda row: str(row["id"]))[:count]
     return found

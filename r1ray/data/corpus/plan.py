@@ -176,7 +176,7 @@ class CorpusPlan:
     def _shards(self, rows: int, before: int) -> int:
         """How many shards these rows come into, if they are as long as those before deduplication were on average."""
         results = (self.pieces.result(read.STAGE, unit) for unit in range(len(self.inputs.units)))
-        mib = sum(result["characters"] for result in results) * rows / max(1, before) / 2**20
+        mib: float = sum(result["characters"] for result in results) * rows / max(1, before) / 2**20
         return max(1, math.ceil(rows / self.config.corpus.shard_rows), math.ceil(mib / self.config.corpus.shard_mib))
 
     def _bases(self) -> Ints:
