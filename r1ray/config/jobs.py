@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from r1ray.config.augment import AugmentConfig
-from r1ray.config.classify import DomainConfig, NoiseConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig, SemanticDedupConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
@@ -25,6 +25,7 @@ from r1ray.config.sft import (
     TransferConfig,
 )
 from r1ray.config.shards import ShardsConfig
+from r1ray.config.synthesize import SynthesizeConfig
 from r1ray.config.tiny import TinyConfig
 from r1ray.config.tune import SearcherConfig, TuneConfig
 from r1ray.errors import ConfigError
@@ -182,10 +183,20 @@ class CorpusJobConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     domain: DomainConfig = field(default_factory=DomainConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
+    semantic: SemanticDedupConfig = field(default_factory=SemanticDedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    synthesize: SynthesizeConfig = field(default_factory=SynthesizeConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The teacher, where `synthesize.teacher` is `engine`; nothing else uses it, nor `engine`."""
+    engine: EngineConfig = field(default_factory=EngineConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows are made from the rows that are read."""
+        return bool(self.augment.operators) or self.synthesize.generations > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
