@@ -3,9 +3,9 @@
     python benchmarks/int8_vs_float32.py --policy runs/ppo
 
 Contenders that are installed take turns: transformers' `generate` in float32 (the base), the same after torch's dynamic
-int8 quantization, and OpenVINO GenAI on a Q8_0 and a Q4_0 file that is written here from the same weights. The last line
-is one JSON object; its value is the median over rounds of OpenVINO's 8-bit tokens per second over float32's, or torch's
-where OpenVINO is not installed. Accuracy is the gate's business (`jobs/quantize.py`).
+int8 quantization, and OpenVINO GenAI on a Q8_0 and a Q4_0 file that is written here from the same weights. The last
+line is one JSON object; its value is the median over rounds of OpenVINO's 8-bit tokens per second over float32's, or of
+torch's where OpenVINO is missing. Accuracy is the gate's business (`jobs/quantize.py`).
 """
 
 import argparse

@@ -42,8 +42,8 @@ def round_to(values: Tensor, grid: Grid) -> Tensor:
             scale, zero = (largest / (steps / 2)).clamp(min=tiny), torch.zeros_like(largest)
         else:
             scale = ((high - low) / steps).clamp(min=tiny)
-            zero = (lowest - (low / scale).round()).clamp(lowest, lowest + steps)
-        codes = ((x / scale).round() + zero).clamp(lowest, lowest + steps)
+            zero = (lowest - low / scale).clamp(lowest, lowest + steps).round()
+        codes = (x / scale + zero).clamp(lowest, lowest + steps).round()  # in this order, or ties fall elsewhere
         rounded = (codes - zero) * scale
     return (rounded.flatten(-2) if grid.group else rounded).to(values.dtype)
 

@@ -14,8 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from r1ray.config.jobs import QuantizeJobConfig
 from r1ray.data.conversations import solved_problem
 from r1ray.data.encoding import TokenRow, encode_conversation
-from r1ray.data.pipeline import load_problems
-from r1ray.data.problem_set import ProblemSet
+from r1ray.data.problem_set import ProblemSet, build_problem_set
 from r1ray.data.sft_rows import SFTRows, read_sft_rows, row_id
 from r1ray.models.loading import load_network, load_tokenizer, resolve_model
 from r1ray.reasoning.prompts import prompt_ids
@@ -54,7 +53,7 @@ class Bench:
     def problems(self) -> ProblemSet:
         settings = self.config.problems
         wanted = max(settings.heldout, self.config.evaluation.problems)
-        return load_problems(replace(settings, heldout=wanted), self.config.run.seed)
+        return build_problem_set(replace(settings, heldout=wanted), self.config.run.seed)
 
     @cached_property
     def rows(self) -> SFTRows:

@@ -75,8 +75,8 @@ def _modifiers(plan: SchemePlan, method: str) -> tuple[list[Any], Any]:
     try:
         from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
         from llmcompressor import oneshot
-        from llmcompressor.modifiers.awq import AWQModifier
         from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
+        from llmcompressor.modifiers.transform.awq import AWQModifier
     except ImportError as error:
         raise ConfigError(
             f"This recipe needs llm-compressor ({error}): pip install 'r1ray[quantize]'. The gguf-* recipes do not."
