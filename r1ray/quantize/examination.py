@@ -79,6 +79,7 @@ def _footprint(bench: Bench, model: Path, prompts: list[list[int]]) -> Footprint
         tokens=bench.config.gate.speed_tokens,
         end=[int(bench.tokenizer.eos_token_id)],
         device=bench.device.type,
+        dtype=bench.config.policy.dtype,
         threads=bench.config.resources.threads,
     )
     return Footprint(

@@ -21,7 +21,7 @@ def main() -> None:
     extra = {"gguf_file": request["file"]} if request["file"] else {}
     torch.zeros(1, device=request["device"])
     before = process.memory_info().rss
-    dtype = torch.bfloat16 if cuda else torch.float32
+    dtype = getattr(torch, request["dtype"])
     model = AutoModelForCausalLM.from_pretrained(request["model"], dtype=dtype, **extra).to(request["device"]).eval()
     answers: list[list[int]] = []
     seconds = 0.0

@@ -19,6 +19,7 @@ def measure(
     tokens: int,
     end: Sequence[int],
     device: str = "cpu",
+    dtype: str = "float32",
     threads: int = 0,
 ) -> dict[str, Any]:
     """`resident` (bytes), `tokens_per_s` and `token_ids` of each continuation.
@@ -29,6 +30,7 @@ def measure(
         tokens: most tokens of an answer.
         end: ids that end one.
         device: `cpu` or `cuda`.
+        dtype: that the model computes in.
         threads: of the child; 0 = as torch has it.
 
     Raises:
@@ -42,6 +44,7 @@ def measure(
         "tokens": tokens,
         "end": list(end),
         "device": device,
+        "dtype": dtype,
         "threads": threads,
     }
     # -P: the script's own folder is no place to import from.

@@ -21,14 +21,15 @@ def test_good_and_bad_recipes_side_by_side_then_a_bad_one_alone(policy: Path, tm
     config = tiny_quantize(policy, tmp_path)
 
     def job(name: str, *recipes: str, kl: str) -> tuple[int, dict[str, object]]:
-        out, code = io.StringIO(), 0
+        out, err, code = io.StringIO(), io.StringIO(), 0
         arguments = ["--run.name", name, "--run.report", "--gate.mean-kl", kl, "--quantize.cpus", "2"]
         arguments += ["--quantize.recipe", *recipes]
-        with keep_signals(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        with keep_signals(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 run(VERB, config, arguments=arguments)
             except SystemExit as ended:
                 code = int(ended.code or 0)
+        assert out.getvalue(), err.getvalue()
         return code, json.loads(out.getvalue().splitlines()[-1])
 
     code, summary = job("both", "gguf-q8_0", "prune-2-4", kl="0.05")
