@@ -1,0 +1,1 @@
+"""Serve: an OpenAI-compatible endpoint on Ray Serve."""
