@@ -30,6 +30,7 @@ COMMANDS = {
     "chat": "talk to a model in the terminal",
     "report": "write a run's report.html again",
     "lineage": "where a run's models came from",
+    "keys": "API keys of a service: add, list, revoke",
     "verify-resume": "prove that a killed and resumed run ends with the same bits",
 }
 

@@ -1,1 +1,1 @@
-"""Serve: an OpenAI-compatible endpoint on Ray Serve."""
+"""What stands around the engine when a model is served; and, in `app.py`, the service on Ray Serve."""
