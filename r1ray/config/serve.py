@@ -12,8 +12,8 @@ class ServeEngineConfig:
     kind: str = "auto"
     """`openvino` (Llama-family models on a CPU), `transformers` (any model, slow), `vllm` (GPUs; extra), or `auto`."""
     weights: str = "auto"
-    """Under `openvino`: `file` as a GGUF file has them, `int8` rounded to eight bits, `float32`; `auto` = `file` where the path
-    has a GGUF file, else `float32`."""
+    """Under `openvino`: `file` as a GGUF file has them, `int8` rounded to eight bits, `float32`; `auto` = `file` where
+    the path has a GGUF file, else `float32`."""
     cache_tokens: int = 16384
     """Places for the keys and values of all requests together."""
     cache_precision: str = "f32"
@@ -29,7 +29,7 @@ class ServeEngineConfig:
     slow_step_ms: float = 0.0
     """An iteration that takes longer makes fewer rows; 0 = never."""
     prefill_tokens: int = 512
-    """Prompt tokens read beside the running answers in one iteration: more = faster first tokens, longer gaps in the others."""
+    """Prompt tokens read beside the running answers in one iteration: more = earlier first tokens, longer gaps."""
     threads: int = 0
     """Of the engine; 0 = the library's choice."""
 
@@ -65,6 +65,8 @@ class ServeConfig:
     """Longest life of a request; 0 = no limit."""
     stream_interval_ms: float = 50.0
     """A stream's first token is sent at once, later ones together at most this often; 0 = each by itself."""
+    ingresses: int = 1
+    """Replicas of the HTTP side."""
     min_replicas: int = 1
     """Engines; 0 = none while nobody asks."""
     max_replicas: int = 1
@@ -86,8 +88,16 @@ class ServeConfig:
         require_range("serve.port", self.port, 0, 65535)
         require_range("serve.max_new_tokens", self.max_new_tokens, 1)
         require_range("serve.queued_tokens", self.queued_tokens, 1)
+        require_range("serve.ingresses", self.ingresses, 1)
         require_range("serve.min_replicas", self.min_replicas, 0)
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
-        for name in ("request_seconds", "stream_interval_ms", "target_first_token_s", "downscale_delay_s", "drain_s", "seconds"):
+        for name in (
+            "request_seconds",
+            "stream_interval_ms",
+            "target_first_token_s",
+            "downscale_delay_s",
+            "drain_s",
+            "seconds",
+        ):
             require_range(f"serve.{name}", getattr(self, name), 0)
         require(bool(self.host), "serve.host", self.host, "an address")

@@ -1,4 +1,4 @@
-"""Answers that must match a JSON schema, a regular expression or a grammar: which tokens may come next, by llguidance."""
+"""Answers that must match a JSON schema or a grammar: which tokens may come next, by llguidance."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGUFReader, GGMLQuantizationType, dequantize
+from gguf import GGMLQuantizationType, GGUFReader, dequantize
 
 GROUP = 32
 _LAYER = {

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -13,7 +13,7 @@ from r1ray.serve.hooks import OutputGuard
 from r1ray.serve.text import Detokenizer, Part, ReasoningSplitter, StopCutter
 
 
-async def deltas(call: Call, guards: list[OutputGuard]) -> AsyncIterator[Delta]:
+async def deltas(call: Call, guards: Sequence[OutputGuard]) -> AsyncGenerator[Delta, None]:
     """Pieces of every choice; `guards` has one for each. Leaving the iteration cancels all of them."""
     choices = [
         _choice(call, prompt * call.drawn + sample, prompt, sample, guards[prompt * call.drawn + sample])
@@ -27,7 +27,7 @@ async def deltas(call: Call, guards: list[OutputGuard]) -> AsyncIterator[Delta]:
         return
     queue: asyncio.Queue[Delta | Exception | None] = asyncio.Queue()
 
-    async def pump(choice: AsyncIterator[Delta]) -> None:
+    async def pump(choice: AsyncGenerator[Delta, None]) -> None:
         try:
             async for delta in choice:
                 queue.put_nowait(delta)
@@ -54,7 +54,7 @@ async def deltas(call: Call, guards: list[OutputGuard]) -> AsyncIterator[Delta]:
             await choice.aclose()
 
 
-async def _choice(call: Call, index: int, prompt: int, sample: int, guard: OutputGuard) -> AsyncIterator[Delta]:
+async def _choice(call: Call, index: int, prompt: int, sample: int, guard: OutputGuard) -> AsyncGenerator[Delta, None]:
     ids, params = call.prompts[prompt], replace(call.params, sample=sample)
     detokenizer, cutter = Detokenizer(call.model.tokenizer), StopCutter(params.stop)
     splitter = ReasoningSplitter(call.model.prompts.opens_thought(ids)) if call.chat else None
@@ -75,7 +75,7 @@ async def _choice(call: Call, index: int, prompt: int, sample: int, guard: Outpu
             if blocked:
                 finish, call.guard_rule = "content_filter", checked.rule
             part = splitter.feed(shown, final=finish is not None) if splitter else Part(content=shown)
-            echo, prompt_tokens = "", ()
+            echo, prompt_tokens = "", tuple[ScoredToken, ...]()
             if first and getattr(call.request, "echo", None):
                 echo = call.model.prompts.decode(ids)
                 scores = events[0].prompt_scores

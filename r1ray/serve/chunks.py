@@ -11,8 +11,8 @@ from r1ray.serve.call import Call, Delta
 def delta_chunk(call: Call, answer: Answer, delta: Delta) -> dict[str, Any] | None:
     """One piece of one choice; None where there is nothing to show. `answer` has the piece already.
 
-    The reason of the end comes in `final_chunks`, when calls have been read and steps scored. Where tools are in play the
-    text waits for the end too: only then it is known what of it is a call.
+    The reason of the end comes in `final_chunks`, when calls have been read and steps scored. Where tools are in play
+    the text waits for the end too: only then it is known what of it is a call.
     """
     names, request = call.model.names, call.request
     if call.chat:

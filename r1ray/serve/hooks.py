@@ -1,10 +1,9 @@
 """What the service asks of the parts around the engine; each may be left out."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
-from r1ray.generation.iteration import EngineEvent, EngineRequest
+from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
 
 
 class EngineClient(Protocol):
@@ -15,8 +14,16 @@ class EngineClient(Protocol):
         """Most tokens of a prompt and its answer."""
         ...
 
-    def generate(self, request: EngineRequest) -> AsyncIterator[list[EngineEvent]]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
         """Events as they come; leaving the iteration cancels the request."""
+        ...
+
+    async def load(self) -> EngineLoad | None:
+        """How busy it is; None where nobody knows."""
+        ...
+
+    async def check(self) -> None:
+        """Raises `ApiError` where it cannot answer."""
         ...
 
 
@@ -37,30 +44,4 @@ class OutputGuard(Protocol):
 
     async def finish(self) -> Any:
         """The rest."""
-        ...
-
-
-class GuardHook(Protocol):
-    """See `serve/guard`."""
-
-    version: str
-
-    async def check_input(self, text: str) -> Any:
-        """A `Verdict`: `allowed`, `rule`, `message`."""
-        ...
-
-    def output_stream(self) -> OutputGuard:
-        """For one answer."""
-        ...
-
-
-class CacheHook(Protocol):
-    """See `serve/cache`."""
-
-    def key(self, endpoint: str, fields: Any, origin: Any) -> str | None:
-        """None = neither looked up nor kept."""
-        ...
-
-    def claim(self, key: str | None) -> AbstractAsyncContextManager[Any]:
-        """An answer, or the right to compute it."""
         ...

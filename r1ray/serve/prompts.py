@@ -23,7 +23,7 @@ class Prompts:
 
     def chat(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """A conversation, up to where the assistant's words begin."""
-        return self._encode(self.chat_text(messages, tools), special=False)
+        return self.encode(self.chat_text(messages, tools), special=False)
 
     def chat_text(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = (), *, open_answer: bool = True
@@ -45,7 +45,7 @@ class Prompts:
 
     def text(self, text: str) -> list[int]:
         """A plain text, as a completion's prompt."""
-        return self._encode(text, special=True)
+        return self.encode(text, special=True)
 
     def opens_thought(self, prompt_ids: Sequence[int]) -> bool:
         """Whether the prompt ends inside a `<think>` that the template opened."""
@@ -66,7 +66,8 @@ class Prompts:
         """The tokens' own names."""
         return [str(name) for name in self._tokenizer.convert_ids_to_tokens(list(token_ids))]
 
-    def _encode(self, text: str, *, special: bool) -> list[int]:
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Text to ids; `special`: with what the tokenizer puts around a text."""
         try:
             ids = self._tokenizer(text, add_special_tokens=special)["input_ids"]
         except (UnicodeEncodeError, TypeError) as error:

@@ -1,15 +1,16 @@
 """One thread that owns an iteration engine, and the event loop's side of it: requests in, batches of events out.
 
-    event loop: generate() ──inbox──►  thread: add / cancel ─► step ─► step ─► …
-                    ▲                                             │
-                    └──────────── one delivery a step ◄───────────┘
+event loop: generate() ──inbox──►  thread: add / cancel ─► step ─► step ─► …
+                ▲                                             │
+                └──────────── one delivery a step ◄───────────┘
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import torch
@@ -65,8 +66,7 @@ class EngineRunner:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    @property
-    def load(self) -> EngineLoad:
+    async def load(self) -> EngineLoad:
         """How busy the engine was after its last step."""
         return self._load
 
@@ -80,19 +80,18 @@ class EngineRunner:
         """Requests that wait or run."""
         return len(self._sinks)
 
-    def check(self) -> None:
-        """Raises what stopped the engine, if something did."""
-        if self._failure is not None:
-            raise self._failure
+    async def check(self) -> None:
+        """Raises `ApiError` if the engine has stopped."""
+        if self._failure is not None or self._closed:
+            raise unavailable(f"The engine has stopped: {self._failure or 'it was closed'}")
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[list[EngineEvent]]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
         """The request's events as they come, the first at once. Leaving the iteration cancels the request.
 
         Raises:
             ApiError: too much waits (429), the request does not fit (400), or the engine has died (503).
         """
-        if self._failure is not None or self._closed:
-            raise unavailable(f"The engine has stopped: {self._failure}")
+        await self.check()
         wanted = len(request.prompt_ids) + request.params.max_new_tokens
         waiting = self.queued_tokens
         if waiting and waiting + wanted > self._queued_tokens:
@@ -108,10 +107,8 @@ class EngineRunner:
                 await sink.ready.wait()
                 pause = last + self._interval_s - time.monotonic()
                 if last and pause > 0 and len(self._sinks) > 2 and not sink.done.is_set():
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(sink.done.wait(), pause)
-                    except TimeoutError:
-                        pass
                 events, sink.events = sink.events, []
                 sink.ready.clear()
                 if events:

@@ -1,13 +1,15 @@
 """What happens to a request between its arrival and its answer; knows neither HTTP nor Ray.
 
-    access ─► validation ─► limits ─► guard ─► canary ─► cache ─► engine ─► guard ─► steps, best of n ─► log, metrics
+access ─► validation ─► limits ─► guard ─► canary ─► cache ─► engine ─► guard ─► steps, best of n ─► log, metrics
 """
 
 import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from r1ray.errors import ConfigError
@@ -22,8 +24,8 @@ from r1ray.serve.cache.key import Origin
 from r1ray.serve.call import Call, Delta, fold
 from r1ray.serve.canary.controller import Canary
 from r1ray.serve.canary.outcomes import Outcome
-from r1ray.serve.chunks import cached_chunks, delta_chunk, final_chunks
 from r1ray.serve.choices import deltas
+from r1ray.serve.chunks import cached_chunks, delta_chunk, final_chunks
 from r1ray.serve.errors import ApiError, invalid
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.observe.metrics import ServeMetrics
@@ -63,7 +65,14 @@ class Service:
         self._max_new_tokens, self._request_seconds, self._grammars = max_new_tokens, request_seconds, grammars
         self._background: set[asyncio.Task[None]] = set()
         self.created = int(time.time())
-        self.in_flight = 0
+        self.in_flight = self.requests = self.errors = 0
+        self._seconds: deque[float] = deque(maxlen=10000)
+
+    def figures(self) -> dict[str, Any]:
+        """Requests answered, how many of them failed, and how long the recent ones took."""
+        recent = sorted(self._seconds)
+        p95 = round(1000 * recent[min(len(recent) - 1, int(0.95 * len(recent)))], 1) if recent else None
+        return {"requests": self.requests, "errors": self.errors, "p95_ms": p95}
 
     def model(self, name: str, forced: str = "") -> tuple[str, ServedModel]:
         """The version that a request names, in `model` or in the header; empty version = the canary decides.
@@ -77,7 +86,10 @@ class Service:
             version = asked if base == self.name and asked in self.models else ""
             if not version:
                 raise ApiError(
-                    404, f"There is no model {name!r} here; expected {self.name!r}.", code="model_not_found", param="model"
+                    404,
+                    f"There is no model {name!r} here; expected {self.name!r}.",
+                    code="model_not_found",
+                    param="model",
                 )
         if version and version not in self.models:
             raise ApiError(404, f"There is no version {version!r}; expected one of {', '.join(self.models)}.",
@@ -130,14 +142,15 @@ class Service:
             raise invalid("The prompt has no tokens.", "prompt")
         if len(prompts) > 128:
             raise invalid(f"{len(prompts)} prompts came; at most 128 are taken at once.", "prompt")
-        if (request.best_of or 1) < (request.n or 1):
-            if request.best_of is not None:
-                raise invalid("best_of is less than n.", "best_of")
+        if (request.best_of or 1) < (request.n or 1) and request.best_of is not None:
+            raise invalid("best_of is less than n.", "best_of")
         if (request.best_of or 1) > (request.n or 1):
             if request.stream:
                 raise invalid("best_of chooses among whole answers: it does not go with `stream`.", "best_of")
             if chat and model.scorer is None:
-                raise invalid("best_of of a chat needs a process reward model: start with --serve.process-path.", "best_of")
+                raise invalid(
+                    "best_of of a chat needs a process reward model: start with --serve.process-path.", "best_of"
+                )
         params = decoding(
             request,
             default_tokens=self._max_new_tokens,
@@ -145,8 +158,6 @@ class Service:
             vocabulary=model.vocabulary,
         )
         if choice.shadow or (not chat and (request.best_of or 1) > (request.n or 1)):
-            from dataclasses import replace
-
             params = replace(params, logprobs=True)
         return Call(
             id=request_id,
@@ -164,6 +175,15 @@ class Service:
             forced_call=isinstance(request, ChatRequest) and must_call(request),
         )
 
+    async def look(self) -> None:
+        """Bring the gauges up to date."""
+        engine = self.models[self.canary.stable].engine
+        if (load := await engine.load()) is not None:
+            self.metrics.queue(load.waiting, load.waiting_tokens)
+            self.metrics.batch(load.running)
+            self.metrics.kv(1 - load.free_tokens / max(1, load.total_tokens))
+        self.metrics.canary(self.canary.percent)
+
     async def answer(self, call: Call) -> dict[str, Any]:
         """The whole answer."""
         async with self._working(call) as answers, self._cache.claim(self._key(call)) as claim:
@@ -180,7 +200,7 @@ class Service:
             claim.computed = CachedAnswer(choices, used)
             return call.head.body(choices, used)
 
-    async def stream(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, call: Call) -> AsyncGenerator[dict[str, Any], None]:
         """The answer in chunks, as OpenAI's clients expect them."""
         options = call.request.stream_options
         with_usage, running = bool(options and options.include_usage), bool(options and options.continuous_usage_stats)
@@ -193,11 +213,11 @@ class Service:
                 return
             async with contextlib.aclosing(self._deltas(call, answers)) as pieces:
                 async for delta in pieces:
-                    chunk = delta_chunk(call, answers[delta.index], delta)
-                    if chunk is not None:
+                    piece = delta_chunk(call, answers[delta.index], delta)
+                    if piece is not None:
                         if running:
-                            chunk["usage"] = call.used(answers)
-                        yield chunk
+                            piece["usage"] = call.used(answers)
+                        yield piece
             await self._finish(call, answers)
             for chunk in final_chunks(call, answers, with_usage):
                 yield chunk
@@ -231,7 +251,7 @@ class Service:
         finally:
             self._book(call, answers, error)
 
-    async def _deltas(self, call: Call, answers: list[Answer]) -> AsyncIterator[Delta]:
+    async def _deltas(self, call: Call, answers: list[Answer]) -> AsyncGenerator[Delta, None]:
         verdict = await self._guard.check_input(call.text)
         if not verdict.allowed:
             call.guard_rule = verdict.rule
@@ -317,8 +337,11 @@ class Service:
             longest = max(len(answer.tokens) for answer in answers)
             if longest > 1:
                 self.metrics.time_per_token((seconds - call.first_token_s) / (longest - 1))
+        self.requests += 1
+        self._seconds.append(seconds)
         if error:
             self.metrics.error(error)
+            self.errors += error != "disconnected"
         if not call.choice.shadow and error != "disconnected" and call.cache_level in ("off", "miss"):
             self.canary.record(
                 Outcome(
@@ -366,14 +389,14 @@ def _prompts(request: CompletionRequest, model: ServedModel) -> tuple[list[list[
     if isinstance(given, str):
         return [model.prompts.text(given)], given
     if isinstance(given[0], int):
-        given = [given]  # type: ignore[list-item]
+        given = [given]
     prompts, texts = [], []
     for one in given:
         if isinstance(one, str):
             prompts.append(model.prompts.text(one))
             texts.append(one)
         else:
-            ids = list(one)  # type: ignore[call-overload]
+            ids = list(one)
             model.prompts.check(ids, "prompt")
             prompts.append(ids)
             texts.append(model.prompts.decode(ids))

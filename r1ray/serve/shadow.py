@@ -34,15 +34,17 @@ async def shadow(models: Mapping[str, ServedModel], call: Call, answer: Answer, 
         logprobs: list[float] | None = None
         engine, prompt = models[version].engine, list(call.prompts[0])
         try:
-            request = EngineRequest(id=f"{call.id}/{version}", prompt_ids=prompt, params=call.params, grammar=call.grammar)
-            async with contextlib.aclosing(engine.generate(request)) as stream:  # type: ignore[type-var]
+            request = EngineRequest(
+                id=f"{call.id}/{version}", prompt_ids=prompt, params=call.params, grammar=call.grammar
+            )
+            async with contextlib.aclosing(engine.generate(request)) as stream:
                 async for events in stream:
                     first = first or time.monotonic() - began
                     count += sum(len(event.token_ids) for event in events)
             seconds = time.monotonic() - began
             score = replace(call.params, max_new_tokens=0, logprobs=True, top_logprobs=0, prompt_logprobs=True)
             request = EngineRequest(id=f"{call.id}/{version}/score", prompt_ids=[*prompt, *tokens], params=score)
-            async with contextlib.aclosing(engine.generate(request)) as stream:  # type: ignore[type-var]
+            async with contextlib.aclosing(engine.generate(request)) as stream:
                 async for events in stream:
                     found = (events[0].prompt_scores or ())[len(prompt) :]
                     logprobs = [one.logprob for one in found if one is not None]

@@ -131,7 +131,7 @@ class TokenNames:
 
 @lru_cache(maxsize=1)
 def _byte_level() -> dict[str, int]:
-    """The alphabet of byte-level tokenizers: printable bytes stand for themselves, the others for characters from 256 on."""
+    """The alphabet of byte-level tokenizers: printable bytes are themselves, the others characters from 256 on."""
     itself = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     names = {chr(byte): byte for byte in itself}
     for place, byte in enumerate(byte for byte in range(256) if byte not in itself):

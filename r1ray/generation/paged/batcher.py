@@ -1,5 +1,5 @@
-"""Continuous batching, one iteration a call: waiting requests join, prompts are read piece by piece beside the answers that
-are being written, finished and cancelled requests leave at once.
+"""Continuous batching, one iteration a call: waiting requests join, prompts are read piece by piece beside the answers
+that are being written, finished and cancelled requests leave at once.
 
 A request joins only when the pages of its longest possible answer are free, so that nothing that runs is ever put back.
 """
@@ -230,9 +230,14 @@ class PagedEngine:
 
     def _events(self, ready: list[_Sequence], logits: Tensor, rows: list[int]) -> list[EngineEvent]:
         choosing = [index for index, one in enumerate(ready) if one.request.params.max_new_tokens > 0]
-        tokens, found = [], []
+        tokens: list[int] = []
+        found: list[TokenScore | None] = []
         if choosing:
-            picked = logits if len(rows) == len(logits) and len(choosing) == len(rows) else logits[[rows[i] for i in choosing]]
+            picked = (
+                logits
+                if len(rows) == len(logits) and len(choosing) == len(rows)
+                else logits[[rows[i] for i in choosing]]
+            )
             tokens, found = choose(picked, [ready[i].chooser for i in choosing])
         chosen = dict(zip(choosing, zip(tokens, found, strict=True), strict=True))
         events = []

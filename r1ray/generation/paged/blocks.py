@@ -1,7 +1,7 @@
 """Pages of keys and values: who holds which, and which full pages of which prefix can be used again.
 
-A page that is full is known by a hash of all tokens up to its end, so equal prefixes share pages. A page that nobody holds
-keeps its contents until it is needed for something else, the longest unused first.
+A page that is full is known by a hash of all tokens up to its end, so equal prefixes share pages. A page that nobody
+holds keeps its contents until it is needed for something else, the longest unused first.
 """
 
 import hashlib

@@ -2,9 +2,9 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -63,16 +63,20 @@ def find_gguf(path: str) -> Path | None:
     if local.is_file() and local.suffix.lower() == ".gguf":
         return local
     if local.is_dir():
-        found = [file for folder in (local / "model", local) if folder.is_dir() for file in sorted(folder.glob("*.gguf"))]
+        found = [
+            file for folder in (local / "model", local) if folder.is_dir() for file in sorted(folder.glob("*.gguf"))
+        ]
         return found[0] if found else None
     return wheel_gguf() if path in ALIASES else None
 
 
-def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: torch.nn.Module, spec: LlamaSpec | None) -> PagedModel:
+def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: LlamaSpec | None) -> PagedModel:
     if not find_spec("openvino"):
         raise ConfigError("engine.kind is `openvino`, which is not installed: `pip install 'r1ray[serve]'`, or `auto`.")
     if spec is None:
-        raise ModelError(f"engine.kind `openvino` serves Llama-family models; {policy.path} is another. Use `transformers`.")
+        raise ModelError(
+            f"engine.kind `openvino` serves Llama-family models; {policy.path} is another. Use `transformers`."
+        )
     from r1ray.generation.paged.openvino_model import OpenVINOModel  # an extra
 
     weights: dict[str, Tensor] = {name: value.detach() for name, value in hf.named_parameters()}
@@ -94,3 +98,14 @@ def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: torch.nn.Modu
         cache_precision=config.cache_precision,
         activation_group=config.activation_group,
     )
+
+
+def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
+    """How the weights are held: part of what an answer depends on."""
+    return f"{config.kind}/{config.weights}/{policy.dtype}/{config.cache_precision}/{config.activation_group}"
+
+
+def read_weights(policy: PolicyConfig) -> dict[str, Tensor]:
+    """A policy's parameters by their Hugging Face names, for `load_weights`."""
+    loaded, _ = load_policy(policy)
+    return {name: value.detach() for name, value in loaded.named_parameters()}

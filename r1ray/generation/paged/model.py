@@ -30,8 +30,8 @@ class PagedModel(Protocol):
     context_length: int
 
     def forward(self, pieces: Sequence[Piece]) -> Tensor:
-        """Store the keys and values of every new token; float32 logits (outputs, V) in the order of the pieces. They may
-        be overwritten by the next call."""
+        """Store the keys and values of every new token; float32 logits (outputs, V) in the order of the pieces.
+        They may be overwritten by the next call."""
         ...
 
     def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:

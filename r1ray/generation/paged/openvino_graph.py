@@ -106,10 +106,7 @@ def _weight(matrix: Matrix) -> Any:
     """The matrix as a float32 node; OpenVINO keeps what is packed packed, and unpacks it inside the product."""
     if not isinstance(matrix, PackedMatrix):
         return ops.constant(np.ascontiguousarray(matrix, dtype=np.float32))
-    if matrix.bits == 4:
-        codes = _four_bits(matrix.codes)
-    else:
-        codes = ops.constant(np.ascontiguousarray(matrix.codes))
+    codes = _four_bits(matrix.codes) if matrix.bits == 4 else ops.constant(np.ascontiguousarray(matrix.codes))
     values = ops.convert(codes, np.float32)
     if matrix.offsets is not None:  # scale * code + offset = scale * (code - zero)
         zeros = np.divide(-matrix.offsets, matrix.scales, out=np.zeros_like(matrix.scales), where=matrix.scales != 0)
@@ -134,7 +131,9 @@ def _norm(x: Any, weight: npt.NDArray[np.float32], eps: float) -> Any:
 def _rotation(spec: LlamaSpec, positions: Any) -> tuple[Any, Any]:
     """Cosine and sine (T, 1, 1, head_dim) of each token's position."""
     frequencies = spec.rope_frequencies.numpy().astype(np.float32)[None, None]
-    angles = ops.matmul(ops.reshape(ops.convert(positions, np.float32), np.array([-1, 1, 1]), False), frequencies, False, False)
+    angles = ops.matmul(
+        ops.reshape(ops.convert(positions, np.float32), np.array([-1, 1, 1]), False), frequencies, False, False
+    )
     doubled = ops.concat([angles, angles], -1)
     pair = [ops.unsqueeze(function(doubled), np.int64(1)) for function in (ops.cos, ops.sin)]
     if spec.rope_scale != 1.0:
@@ -166,6 +165,6 @@ def _attention_options(head_dim: int, longest: Any) -> list[Any]:
     i, f = np.int32, np.float32
     scale = ops.constant(np.float32(head_dim**-0.5))
     return [
-        scale, zero(), none(f), longest, none(i), none(i), none(i), none(f), none(f), zero(), zero(), none(f, 4), zero(),
-        none(i), none(i), none(i), none(i), none(np.uint8), none(i),
-    ]  # fmt: skip
+        *(scale, zero(), none(f), longest, none(i), none(i), none(i), none(f), none(f)),
+        *(zero(), zero(), none(f, 4), zero(), none(i), none(i), none(i), none(i), none(np.uint8), none(i)),
+    ]

@@ -64,14 +64,17 @@ class OpenVINOModel:
         """Store the keys and values of every new token; logits of the outputs."""
         lengths = [len(piece.tokens) for piece in pieces]
         begins = list(accumulate(lengths, initial=0))
-        pages = [piece.pages[: -(-(piece.past + length) // PAGE)] for piece, length in zip(pieces, lengths, strict=True)]
+        pages = [
+            piece.pages[: -(-(piece.past + length) // PAGE)] for piece, length in zip(pieces, lengths, strict=True)
+        ]
         whole = {
             "input_ids": np.concatenate([np.asarray(piece.tokens, dtype=np.int64) for piece in pieces]),
             "position_ids": np.concatenate(
                 [np.arange(p.past, p.past + n, dtype=np.int64) for p, n in zip(pieces, lengths, strict=True)]
             ),
             "output_indices": np.array(
-                [begin + output for piece, begin in zip(pieces, begins, strict=False) for output in piece.outputs], dtype=np.int64
+                [begin + output for piece, begin in zip(pieces, begins, strict=False) for output in piece.outputs],
+                dtype=np.int64,
             ),
             "max_context_len": np.array(max(p.past + n for p, n in zip(pieces, lengths, strict=True)), dtype=np.int32),
         }

@@ -4,6 +4,7 @@ Slow and plain. It is what other networks are compared with, and what serves arc
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class TransformersPagedModel:
             logits_to_keep=outputs,
         ).logits
         for layer in range(self._layers):
-            stored = cache.layers[layer]
+            stored: Any = cache.layers[layer]
             self._store[layer, 0][:, places[piece.past : end]] = stored.keys[0, :, piece.past :]
             self._store[layer, 1][:, places[piece.past : end]] = stored.values[0, :, piece.past :]
         return logits[0].float()

@@ -48,7 +48,9 @@ class Head:
         """For a request that begins now."""
         return Head(("chatcmpl-" if chat else "cmpl-") + request_id, model, int(time.time()), chat)
 
-    def body(self, choices: Sequence[Any], usage: dict[str, Any] | None = None, *, chunk: bool = False) -> dict[str, Any]:
+    def body(
+        self, choices: Sequence[Any], usage: dict[str, Any] | None = None, *, chunk: bool = False
+    ) -> dict[str, Any]:
         """An answer, or a chunk of one."""
         kind = ("chat.completion" + (".chunk" if chunk else "")) if self.chat else "text_completion"
         body = {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": list(choices)}
@@ -97,7 +99,11 @@ def chat_logprobs(tokens: Sequence[ScoredToken], names: TokenNames) -> list[dict
 
 def text_choice(answer: Answer, names: TokenNames, logprobs: bool) -> dict[str, Any]:
     """One choice of a plain completion."""
-    choice: dict[str, Any] = {"index": answer.index, "text": answer.echo + answer.text, "finish_reason": answer.finish_reason}
+    choice: dict[str, Any] = {
+        "index": answer.index,
+        "text": answer.echo + answer.text,
+        "finish_reason": answer.finish_reason,
+    }
     choice["logprobs"] = text_logprobs([*answer.prompt_tokens, *answer.tokens], names) if logprobs else None
     return choice
 
@@ -118,7 +124,7 @@ def text_logprobs(tokens: Sequence[ScoredToken], names: TokenNames, offset: int 
 
 
 def _top(token: int, score: TokenScore | None, names: TokenNames) -> dict[str, float] | None:
-    """The likeliest tokens by text; the chosen one is always among them. Where two have one text, the likelier counts."""
+    """The likeliest tokens by text, the chosen one always among them; of two with one text the likelier counts."""
     if score is None:
         return None
     top: dict[str, float] = {}

@@ -13,13 +13,15 @@ from r1ray.serve.errors import invalid
 
 
 def refuse_unsupported(request: Sampling) -> None:
-    """Fields that would change the answer and are not acted on. A field that is not asked for anything is let through."""
+    """Fields that would change the answer and are not acted on; those that ask for nothing are let through."""
     for name, value in (request.model_extra or {}).items():
         if name in REFUSED and value not in (None, False):
             raise invalid(f"`{name}` is not supported. {REFUSED[name]}", name, "unsupported_parameter")
 
 
-def decoding(request: ChatRequest | CompletionRequest, *, default_tokens: int, room: int, vocabulary: int) -> DecodingParams:
+def decoding(
+    request: ChatRequest | CompletionRequest, *, default_tokens: int, room: int, vocabulary: int
+) -> DecodingParams:
     """How the request's tokens are drawn.
 
     Args:
@@ -42,7 +44,7 @@ def decoding(request: ChatRequest | CompletionRequest, *, default_tokens: int, r
             "context_length_exceeded",
         )
     limit = asked if asked is not None else max(1, min(default_tokens, room))
-    if chat:
+    if isinstance(request, ChatRequest):
         wants, top = bool(request.logprobs), request.top_logprobs or 0
         if top and not wants:
             raise invalid("`top_logprobs` needs `logprobs`: true.", "top_logprobs")

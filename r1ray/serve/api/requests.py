@@ -1,4 +1,4 @@
-"""Requests as clients send them. Fields that the service does not act on are refused, those without effect tolerated."""
+"""Requests as clients send them. Fields that would change the answer and do not are refused, others tolerated."""
 
 from typing import Annotated, Any, Literal
 
@@ -162,7 +162,12 @@ class ChatRequest(Sampling):
 class CompletionRequest(Sampling):
     """`POST /v1/completions`."""
 
-    prompt: StrictStr | TokenIds | Annotated[list[StrictStr], Field(min_length=1)] | Annotated[list[TokenIds], Field(min_length=1)]
+    prompt: (
+        StrictStr
+        | TokenIds
+        | Annotated[list[StrictStr], Field(min_length=1)]
+        | Annotated[list[TokenIds], Field(min_length=1)]
+    )
     echo: StrictBool | None = None
     logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
 

@@ -9,7 +9,8 @@ from r1ray.serve.api.requests import ChatRequest, Message, ToolChoice
 from r1ray.serve.errors import invalid
 
 _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
-_MANUAL = """You may call these functions. To call one, answer with <tool_call>{"name": …, "arguments": {…}}</tool_call>.
+_MANUAL = """You may call these functions. To call one, answer with
+<tool_call>{"name": …, "arguments": {…}}</tool_call>
 %s"""
 
 
@@ -85,4 +86,8 @@ def _call(text: str) -> dict[str, Any] | None:
     if not isinstance(name, str):
         return None
     arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {
+        "id": f"call_{secrets.token_hex(12)}",
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
