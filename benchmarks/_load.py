@@ -69,7 +69,9 @@ class LoadResult:
 
 
 @dataclass(slots=True)
-class _Request:
+class Request:
+    """Seconds to the first token and to the last, and the number of tokens."""
+
     first: float
     total: float
     tokens: int
@@ -85,7 +87,7 @@ def prompts(load: Load) -> list[str]:
 
 async def drive(ask: Ask, load: Load) -> LoadResult:
     """Put the load on and wait for all of it."""
-    done: list[_Request] = []
+    done: list[Request] = []
     errors: Counter[str] = Counter()
 
     async def one(prompt: str) -> None:
@@ -101,7 +103,7 @@ async def drive(ask: Ask, load: Load) -> LoadResult:
         if not tokens:
             errors["no tokens"] += 1
             return
-        done.append(_Request(first, time.perf_counter() - start, tokens))
+        done.append(Request(first, time.perf_counter() - start, tokens))
 
     start = time.perf_counter()
     asked = prompts(load)
@@ -124,7 +126,7 @@ async def drive(ask: Ask, load: Load) -> LoadResult:
     return summarise(done, time.perf_counter() - start, errors)
 
 
-def summarise(done: Sequence[_Request], seconds: float, errors: Mapping[str, int]) -> LoadResult:
+def summarise(done: Sequence[Request], seconds: float, errors: Mapping[str, int]) -> LoadResult:
     """Percentiles over requests."""
     tokens = sum(request.tokens for request in done)
     return LoadResult(

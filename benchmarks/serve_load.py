@@ -3,12 +3,13 @@
     python benchmarks/serve_load.py --server ours=http://127.0.0.1:8000/v1 --model smollm2-135m
     python benchmarks/serve_load.py --model m --rounds 3 \
         --server ours=http://127.0.0.1:8000/v1 \
-        --start 'llama.cpp=http://127.0.0.1:8081/v1=python -m llama_cpp.server --model m.gguf --port 8081'
+        --start 'llama.cpp=http://127.0.0.1:8081/v1=python benchmarks/_llama_cpp.py m.gguf --port 8081'
 
-`--start NAME=URL=COMMAND` starts a server and ends it afterwards; `--server NAME=URL` is one that runs. Rounds take
-turns, so that whatever else the machine does hits all alike. `--rate` is the open loop (Poisson arrivals), otherwise
-`--streams` requests are in flight. The last line is one JSON object; its value is the first server's throughput over
-the second's (or its tokens a second, where it is alone), a median over rounds.
+`--start NAME=URL=COMMAND` starts a server and ends it afterwards; `--server NAME=URL` is one that runs; `--bare POLICY`
+is the engine itself, in a loop of this process (closed loop alone). Rounds take turns, so that whatever else the
+machine does hits all alike. `--rate` is the open loop (Poisson arrivals), otherwise `--streams` requests are in flight.
+The last line is one JSON object; its value is the first server's throughput over the last one's (or its tokens a
+second, where it is alone), a median over rounds; `ratios` has it over each.
 """
 
 import argparse
@@ -50,12 +51,18 @@ def main() -> None:
             process.terminate()
         for process in started:
             process.wait(30)
-    names = list(results)
-    rates = {name: [one.tokens_per_s for one in results[name]] for name in names}
-    alone = len(names) == 1
-    ratios = rates[names[0]] if alone else [a / b for a, b in zip(rates[names[0]], rates[names[1]], strict=True)]
-    unit = "tokens/s" if alone else f"throughput of {names[0]} over {names[1]}"
-    report("serve_load", statistics.median(ratios), unit, 0.0 if alone else 1.0, args.rounds,
+    ours, *others = results
+    rates = {name: [one.tokens_per_s for one in found] for name, found in results.items()}
+    ratios = {
+        name: round(statistics.median(a / b for a, b in zip(rates[ours], rates[name], strict=True)), 4)
+        for name in others
+    }
+    for name, ratio in ratios.items():
+        print(f"throughput of {ours} over {name}: {ratio}")
+    value, unit, target = statistics.median(rates[ours]), f"tokens/s of {ours}", 0.0
+    if others:
+        value, unit, target = ratios[others[-1]], f"throughput of {ours} over {others[-1]}", 1.0
+    report("serve_load", value, unit, target, args.rounds, ratios=ratios,
            load=vars(args) | {"server": servers, "start": [], "key": ""},
            servers={name: [to_json(one) for one in found] for name, found in results.items()})  # fmt: skip
 
@@ -63,6 +70,17 @@ def main() -> None:
 async def measure(servers: dict[str, str], args: argparse.Namespace) -> dict[str, list[LoadResult]]:
     """Every server once a round; the round before the first does not count."""
     results: dict[str, list[LoadResult]] = {name: [] for name in servers}
+    bare = None
+    if args.bare:
+        from benchmarks._bare_engine import drive_engine
+        from r1ray.config.policy import PolicyConfig
+        from r1ray.config.serve import ServeEngineConfig
+        from r1ray.generation.paged.factory import make_iteration_engine
+
+        bare, tokenizer = make_iteration_engine(
+            ServeEngineConfig(kind=args.engine, threads=args.threads), PolicyConfig(path=args.bare)
+        )
+        results["bare engine"] = []
     models = dict(entry.split("=", 1) for entry in args.model if "=" in entry)
     default = next((entry for entry in args.model if "=" not in entry), "")
     for number in range(-1, args.rounds):
@@ -82,6 +100,11 @@ async def measure(servers: dict[str, str], args: argparse.Namespace) -> dict[str
             if number >= 0:
                 results[name].append(result)
                 print(f"round {number + 1}  {name:14} {result.line()}", flush=True)
+        if bare is not None:
+            result = drive_engine(bare, tokenizer, load)
+            if number >= 0:
+                results["bare engine"].append(result)
+                print(f"round {number + 1}  {'bare engine':14} {result.line()}", flush=True)
     return results
 
 
@@ -107,6 +130,9 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--server", action="append", default=[], help="NAME=URL, up to and including /v1")
     parser.add_argument("--start", action="append", default=[], help="NAME=URL=COMMAND")
+    parser.add_argument("--bare", default="", help="policy.path of the engine in this process")
+    parser.add_argument("--engine", default="auto", help="engine.kind of it")
+    parser.add_argument("--threads", type=int, default=0, help="engine.threads of it")
     parser.add_argument("--model", action="append", default=[], help="for all, or SERVER=MODEL for one")
     parser.add_argument("--key", default="", help="API key")
     parser.add_argument("--chat", action="store_true", help="/chat/completions")

@@ -128,6 +128,9 @@ class CanaryConfig:
     the canary computes a share of the requests besides, unseen; `off`."""
     percent: float = 1.0
     """Share of users (`split`) or requests (`shadow`), in percent; can be changed while the service runs."""
+    automatic: bool = True
+    """Whether a decision takes effect by itself: a promoted canary answers everyone, one that was rolled back nobody.
+    Off: it is only told."""
     salt: str = "r1ray"
     """Another salt puts other users into the canary's share."""
     alpha: float = 0.05

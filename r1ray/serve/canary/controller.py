@@ -37,9 +37,12 @@ class Canary:
 
     @property
     def percent(self) -> float:
-        """Share of the canary now; 0 once it was rolled back."""
-        off = not self.canary or self._config.mode == "off"
-        return 0.0 if off or self.decision() == "roll_back" else self._config.percent
+        """Share of the canary now; 0 once it was rolled back, 100 once it was promoted."""
+        if not self.canary or self._config.mode == "off":
+            return 0.0
+        if self._config.automatic and self.decision() != "undecided":
+            return 100.0 if self.decision() == "promote" else 0.0
+        return self._config.percent
 
     def set_ratio(self, percent: float) -> None:
         """Change the share from the next request on. What was observed stays: pairs do not depend on the share."""
@@ -62,7 +65,7 @@ class Canary:
             return Choice(forced)
         if not in_share(session, self._config.salt, self.percent):
             return Choice(self.stable)
-        if self._config.mode == "split":
+        if self._config.mode == "split" or (self._config.automatic and self.decision() == "promote"):
             return Choice(self.canary)
         return Choice(self.stable, (self.canary,))
 

@@ -46,6 +46,18 @@ def test_a_canary_that_failed_gets_no_more_traffic():
     assert canary.state()["figures"]["quality"] == "bad"
 
 
+@pytest.mark.parametrize("automatic", [True, False])
+def test_a_canary_that_was_shown_to_be_good_answers_everyone_if_that_is_wanted(automatic):
+    canary = Canary(CanaryConfig(mode="shadow", percent=1, automatic=automatic), "v1", "v2")
+    for number in range(400):
+        shared = {"paired_with": f"r{number}", "logprobs": [-1.0]}
+        canary.record(outcome("v1", number, **shared))
+        canary.record(outcome("v2", number, **shared))
+    assert canary.decision() == "promote"
+    assert canary.percent == (100 if automatic else 1)
+    assert {canary.choose(f"u{n}") for n in range(20)} == ({Choice("v2")} if automatic else {Choice("v1")})
+
+
 def test_in_a_split_no_answer_counts_twice():
     pairing = Pairing("v1", "v2")
     pairs = [
