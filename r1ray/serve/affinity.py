@@ -49,5 +49,5 @@ class PrefixMap(Generic[E]):
             pages.popitem(last=False)
 
     def _known(self, engine: E, hashes: Sequence[bytes]) -> int:
-        pages = self._pages.get(engine, {})
+        pages: Mapping[bytes, None] = self._pages.get(engine, {})
         return next((count for count in range(len(hashes), 0, -1) if hashes[count - 1] in pages), 0)

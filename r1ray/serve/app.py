@@ -226,7 +226,8 @@ def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: st
             )
         }
     if knobs.max_replicas > 1:
-        scaled["request_router_config"] = RequestRouterConfig(request_router_class="r1ray.serve.routing:PrefixRouter")
+        router: Any = "r1ray.serve.routing:PrefixRouter"
+        scaled["request_router_config"] = RequestRouterConfig(request_router_class=router)
     deployment = serve.deployment(
         EngineReplica,
         name=name,

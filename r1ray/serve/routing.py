@@ -15,9 +15,9 @@ PAGE = 32
 class PrefixRouter(RequestRouter):
     """Engines with the prefix first, the idle ones next; an engine that is full or gone is passed over."""
 
-    def initialize_state(self, capacity: int = 4096, imbalance: int = 8) -> None:
-        """Called once by Serve, with the router's keyword arguments."""
-        self._map: PrefixMap[ReplicaID] = PrefixMap(capacity, imbalance)
+    def initialize_state(self, **options: Any) -> None:
+        """Called once by Serve; `options` are those of `PrefixMap`."""
+        self._map: PrefixMap[ReplicaID] = PrefixMap(**options)
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None

@@ -1,7 +1,6 @@
 """The service on Ray Serve: it answers, rolls out weights under load, and outlives its engines."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,8 +83,7 @@ def test_new_weights_and_a_dead_engine_cost_no_answer(config: ServeJobConfig, ur
     def kill() -> None:
         name = next(iter(serve.status().applications[APP].deployments.keys() - {"Ingress"}))
         actors = [a for a in ray.util.list_named_actors(all_namespaces=True) if name in a["name"]]
-        handle = ray.get_actor(actors[0]["name"], actors[0]["namespace"])
-        os.kill(ray.get(handle.get_pid.remote()), 9) if hasattr(handle, "get_pid") else ray.kill(handle)
+        ray.kill(ray.get_actor(actors[0]["name"], actors[0]["namespace"]))
 
     found = asyncio.run(load(url, 6, 4, kill))
     assert set(found) == {(200, True, False)}, "an engine died"
