@@ -146,6 +146,10 @@ class Ingress:
             config, models, make_store(config.store), grammars=bool(find_spec("llguidance"))
         )
 
+    async def reconfigure(self, wanted: dict[str, Any]) -> None:
+        """A roll-out: what was remembered of the weights before is not looked at any more."""
+        self.service.weights_version = int(wanted["version"])
+
     async def figures(self) -> dict[str, Any]:
         """For the job's last line."""
         return self.service.figures()
@@ -186,6 +190,7 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         name="Ingress",
         num_replicas=config.serve.ingresses,
         max_ongoing_requests=1024,
+        user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},

@@ -1,5 +1,6 @@
 """A whole service without Ray, over an engine whose answers are known: what stands around the engine, together."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
+from r1ray.config.serve import ServeConfig
 from r1ray.config.serve_parts import (
     AccessConfig,
     CacheConfig,
@@ -37,9 +39,10 @@ class Parrot:
     """Says the same to everyone, a character a token."""
 
     context_length = 512
+    version = 0
 
     def __init__(self, text: str) -> None:
-        self.ids, self.asked = TOKENIZER(text)["input_ids"], 0
+        self.ids, self.asked, self.seconds = TOKENIZER(text)["input_ids"], 0, 0.0
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
         self.asked += 1
@@ -49,9 +52,12 @@ class Parrot:
             return
         ids = self.ids[: request.params.max_new_tokens]
         for place, token in enumerate(ids):
+            await asyncio.sleep(self.seconds)
             last = "stop" if place == len(self.ids) - 1 else "length" if place == len(ids) - 1 else None
             score = (TokenScore(logprob=-1.0),)
-            yield [EngineEvent(id=request.id, token_ids=(token,), scores=score, finish_reason=last)]
+            yield [
+                EngineEvent(id=request.id, token_ids=(token,), scores=score, finish_reason=last, version=self.version)
+            ]
 
     async def load(self) -> EngineLoad | None:
         return None
@@ -92,6 +98,27 @@ def test_a_warm_answer_equals_the_cold_one_and_needs_no_engine():
     client.post("/v1/chat/completions", json={**ASK, "max_tokens": 3})
     client.post("/v1/chat/completions", json={**ASK, "temperature": 1})
     assert engines["stable"].asked == 3
+
+
+def test_a_roll_out_makes_remembered_answers_unreachable_and_keeps_none_of_the_weights_before():
+    client, engines, service = make_client()
+    client.post("/v1/chat/completions", json=ASK)
+    service.weights_version = 1  # the ingress knows first; the engine still has the weights before
+    for _ in range(2):
+        client.post("/v1/chat/completions", json=ASK)
+    assert engines["stable"].asked == 3
+    engines["stable"].version = 1
+    for _ in range(3):
+        client.post("/v1/chat/completions", json=ASK)
+    assert engines["stable"].asked == 4
+
+
+def test_an_answer_that_takes_too_long_ends_whole_or_streamed():
+    client, engines, _ = make_client("x" * 400, serve=ServeConfig(request_seconds=0.3))
+    engines["stable"].seconds = 0.05
+    whole = client.post("/v1/chat/completions", json=ASK)
+    assert (whole.status_code, whole.json()["error"]["type"]) == (408, "timeout")
+    assert streamed(client)[-1]["error"]["type"] == "timeout"
 
 
 def test_without_the_cache_every_request_is_computed():
