@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import ray
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -220,6 +220,9 @@ def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: st
                 ),
             )
         }
+    if knobs.max_replicas > 1:
+        router: Any = "r1ray.serve.routing:PrefixRouter"
+        scaled["request_router_config"] = RequestRouterConfig(request_router_class=router)
     deployment = serve.deployment(
         EngineReplica,
         name=name,

@@ -75,7 +75,7 @@ class Prompts:
         return [int(token) for token in ids]
 
     def given(self, given: Any) -> tuple[list[list[int]], str]:
-        """Ids of each prompt of a plain completion (texts or ids, one or several); and all as one text, for the guard."""
+        """Ids of each prompt of a plain completion (texts or ids, one or several); and all of them as one text."""
         if isinstance(given, str):
             return [self.text(given)], given
         if isinstance(given[0], int):

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig
 from tests.serve.service import Running, served
 from tests.tiny import make_tiny_policy
@@ -46,9 +45,7 @@ def test_refusals_are_the_client_s_own_exceptions(client: Any, server: Running) 
 
 def test_a_full_queue_is_a_rate_limit_with_a_time_to_come_back(tmp_path: Any) -> None:
     policy = make_tiny_policy(tmp_path / "policy")
-    with served(
-        policy, serve=ServeConfig(model_name="tiny", queued_tokens=1), policy=PolicyConfig(path=str(policy))
-    ) as full:
+    with served(policy, serve=ServeConfig(model_name="tiny", queued_tokens=1)) as full:
         client = openai.OpenAI(base_url=full.url + "/v1", api_key="unused", max_retries=0)
         stream = client.completions.create(model="tiny", prompt=["a", "b"], max_tokens=400, n=4, stream=True)
         with pytest.raises(openai.APIError) as refused:
