@@ -7,7 +7,7 @@ from benchmarks._load import Load, LoadResult, Request, prompts, summarise
 from r1ray.generation.iteration import DecodingParams, EngineRequest, IterationEngine
 
 
-def drive_engine(engine: IterationEngine, tokenizer, load: Load, *, ignore_end: bool = True) -> LoadResult:  # type: ignore[no-untyped-def]
+def drive_engine(engine: IterationEngine, tokenizer, load: Load, *, ignore_end: bool = False) -> LoadResult:  # type: ignore[no-untyped-def]
     """The closed loop of `drive`, without threads, sockets or an event loop."""
     params = DecodingParams(max_new_tokens=load.new_tokens, temperature=0.0, ignore_end=ignore_end)
     waiting = iter([tokenizer(prompt)["input_ids"] for prompt in prompts(load)])

@@ -94,6 +94,8 @@ class EngineEvent:
     cached_tokens: int = 0
     """Prompt tokens whose keys and values were found in the cache; in the first event."""
     finish_reason: FinishReason | None = None
+    version: int = 0
+    """Of the weights that gave it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,7 +37,7 @@ from r1ray.serve.resume import EngineLost, resumed
 from r1ray.serve.scoring import StepScores
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
-from r1ray.serve.store.memory import MemoryStore
+from r1ray.serve.store.build import make_store
 from r1ray.serve.web import page
 
 APP = "r1ray"
@@ -143,23 +143,17 @@ class Ingress:
                 quantization=description["weights"],
                 scorer=RemoteScorer(scorer) if scorer is not None else None,
             )
-        self.service: Service = make_service(config, models, _store(config), grammars=bool(find_spec("llguidance")))
+        self.service: Service = make_service(
+            config, models, make_store(config.store), grammars=bool(find_spec("llguidance"))
+        )
+
+    async def reconfigure(self, wanted: dict[str, Any]) -> None:
+        """A roll-out: what was remembered of the weights before is not looked at any more."""
+        self.service.weights_version = int(wanted["version"])
 
     async def figures(self) -> dict[str, Any]:
         """For the job's last line."""
         return self.service.figures()
-
-
-def _store(config: ServeJobConfig) -> Any:
-    if config.store.url:
-        from r1ray.serve.store.redis import RedisStore  # an extra
-        from r1ray.serve.store.resilient import ResilientStore
-
-        shared = RedisStore(config.store.url, prefix=config.store.prefix, timeout_s=config.store.timeout_s)
-        return ResilientStore(
-            shared, MemoryStore(64 * 2**20), timeout_s=config.store.timeout_s, cooldown_s=config.store.cooldown_s
-        )
-    return MemoryStore(64 * 2**20)
 
 
 def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> serve.Application:
@@ -197,6 +191,7 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         name="Ingress",
         num_replicas=config.serve.ingresses,
         max_ongoing_requests=1024,
+        user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},

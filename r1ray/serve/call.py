@@ -33,6 +33,8 @@ class Call:
     forced_call: bool = False
     started: float = field(default_factory=time.monotonic)
     first_token_s: float | None = None
+    weights: set[int] = field(default_factory=set)
+    """Versions of the weights that wrote it: several where a roll-out came in between."""
     cache_level: str = "off"
     guard_rule: str = ""
     status: int = 200

@@ -63,6 +63,7 @@ async def _choice(call: Call, index: int, prompt: int, sample: int, guard: Outpu
     async with contextlib.aclosing(call.model.engine.generate(request)) as stream:
         async for events in stream:
             tokens, reason = _tokens(events), events[-1].finish_reason
+            call.weights.update(event.version for event in events)
             text = cutter.feed("".join(detokenizer.feed(token) for token, _ in tokens))
             finish: str | None = "stop" if cutter.stopped else reason
             if finish is not None:

@@ -74,6 +74,24 @@ class Prompts:
             raise invalid(f"The text is not valid Unicode: {error}") from error
         return [int(token) for token in ids]
 
+    def given(self, given: Any) -> tuple[list[list[int]], str]:
+        """Ids of each prompt of a plain completion (texts or ids, one or several); and all of them as one text."""
+        if isinstance(given, str):
+            return [self.text(given)], given
+        if isinstance(given[0], int):
+            given = [given]
+        prompts, texts = [], []
+        for one in given:
+            if isinstance(one, str):
+                prompts.append(self.text(one))
+                texts.append(one)
+            else:
+                ids = list(one)
+                self.check(ids, "prompt")
+                prompts.append(ids)
+                texts.append(self.decode(ids))
+        return prompts, "\n".join(texts)
+
     def _plain(self, message: Message) -> dict[str, Any]:
         role = "system" if message.role == "developer" else message.role
         plain: dict[str, Any] = {"role": role, "content": message.text()}

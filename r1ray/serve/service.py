@@ -26,6 +26,7 @@ from r1ray.serve.canary.controller import Canary
 from r1ray.serve.canary.outcomes import Outcome
 from r1ray.serve.choices import deltas
 from r1ray.serve.chunks import cached_chunks, delta_chunk, final_chunks
+from r1ray.serve.deadline import in_time
 from r1ray.serve.errors import ApiError, invalid
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.observe.metrics import ServeMetrics
@@ -65,6 +66,8 @@ class Service:
         self._max_new_tokens, self._request_seconds, self._grammars = max_new_tokens, request_seconds, grammars
         self._background: set[asyncio.Task[None]] = set()
         self.created = int(time.time())
+        self.weights_version = 0
+        """Counts roll-outs. Only what the engines wrote with these weights is remembered."""
         self.in_flight = self.requests = self.errors = 0
         self._seconds: deque[float] = deque(maxlen=10000)
 
@@ -137,7 +140,7 @@ class Service:
             prompts: list[list[int]] = [model.prompts.chat(messages, tools)]
             text = "\n".join(message.text() for message in request.messages if message.role != "assistant")
         else:
-            prompts, text = _prompts(request, model)
+            prompts, text = model.prompts.given(request.prompt)
         if any(not ids for ids in prompts):
             raise invalid("The prompt has no tokens.", "prompt")
         if len(prompts) > 128:
@@ -197,21 +200,22 @@ class Service:
             await self._finish(call, answers)
             choices = self._choices(call, answers)
             used = call.used(answers)
-            claim.computed = CachedAnswer(choices, used)
+            if call.weights <= {self.weights_version}:
+                claim.computed = CachedAnswer(choices, used)
             return call.head.body(choices, used)
 
     async def stream(self, call: Call) -> AsyncGenerator[dict[str, Any], None]:
         """The answer in chunks, as OpenAI's clients expect them."""
         options = call.request.stream_options
         with_usage, running = bool(options and options.include_usage), bool(options and options.continuous_usage_stats)
-        async with self._working(call) as answers, self._cache.claim(self._key(call)) as claim:
+        async with self._working(call, whole=False) as answers, self._cache.claim(self._key(call)) as claim:
             call.cache_level = claim.level
             self.metrics.answer_cache(claim.level)
             if claim.found is not None:
                 for chunk in cached_chunks(call, claim.found, with_usage):
                     yield chunk
                 return
-            async with contextlib.aclosing(self._deltas(call, answers)) as pieces:
+            async with contextlib.aclosing(in_time(self._deltas(call, answers), self._request_seconds)) as pieces:
                 async for delta in pieces:
                     piece = delta_chunk(call, answers[delta.index], delta)
                     if piece is not None:
@@ -221,11 +225,12 @@ class Service:
             await self._finish(call, answers)
             for chunk in final_chunks(call, answers, with_usage):
                 yield chunk
-            claim.computed = CachedAnswer(self._choices(call, answers), call.used(answers))
+            if call.weights <= {self.weights_version}:
+                claim.computed = CachedAnswer(self._choices(call, answers), call.used(answers))
 
     @contextlib.asynccontextmanager
-    async def _working(self, call: Call) -> AsyncIterator[list[Answer]]:
-        """Limits before, books after, whatever happens in between."""
+    async def _working(self, call: Call, whole: bool = True) -> AsyncIterator[list[Answer]]:
+        """Limits before, books after. `whole`: one task does it all, so that one deadline holds."""
         answers = [Answer(index) for index in range(call.drawn * len(call.prompts))]
         error = ""
         try:
@@ -233,7 +238,7 @@ class Service:
                 await self.access.admit(call.principal, call.reserved)
                 self.in_flight += 1
                 try:
-                    async with asyncio.timeout(self._request_seconds or None):
+                    async with asyncio.timeout((whole and self._request_seconds) or None):
                         yield answers
                 finally:
                     self.in_flight -= 1
@@ -317,7 +322,7 @@ class Service:
         fields = call.request.model_dump(exclude_none=True, by_alias=True)
         fields["prompt_ids"], fields["max_new_tokens"] = [list(ids) for ids in call.prompts], call.params.max_new_tokens
         origin = Origin(
-            model=f"{self.name}:{call.choice.version}",
+            model=f"{self.name}:{call.choice.version}@{self.weights_version}",
             quantization=call.model.quantization,
             template=call.model.prompts.version,
             guard=self._guard.version,
@@ -381,26 +386,6 @@ class Service:
 def new_request_id() -> str:
     """For a request that brings none."""
     return secrets.token_hex(12)
-
-
-def _prompts(request: CompletionRequest, model: ServedModel) -> tuple[list[list[int]], str]:
-    """Ids of each prompt of a plain completion, and all as one text for the guard."""
-    given = request.prompt
-    if isinstance(given, str):
-        return [model.prompts.text(given)], given
-    if isinstance(given[0], int):
-        given = [given]
-    prompts, texts = [], []
-    for one in given:
-        if isinstance(one, str):
-            prompts.append(model.prompts.text(one))
-            texts.append(one)
-        else:
-            ids = list(one)
-            model.prompts.check(ids, "prompt")
-            prompts.append(ids)
-            texts.append(model.prompts.decode(ids))
-    return prompts, "\n".join(texts)
 
 
 def _worth(answer: Answer) -> float:

@@ -260,6 +260,7 @@ class PagedEngine:
                     prompt_scores=tuple(sequence.prompt_scores) if first and params.prompt_logprobs else None,
                     cached_tokens=sequence.cached if first else 0,
                     finish_reason=reason,
+                    version=self._version,
                 )
             )
             if reason is not None:

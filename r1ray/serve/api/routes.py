@@ -17,6 +17,7 @@ from r1ray.serve.access.errors import AccessDenied, RateLimited
 from r1ray.serve.api.requests import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from r1ray.serve.errors import ApiError, invalid
 from r1ray.serve.observe.metrics import CONTENT_TYPE
+from r1ray.serve.observe.middleware import Observed
 from r1ray.serve.service import Service, new_request_id
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ def build_api(
     """
     app = FastAPI(title="r1ray", docs_url=None, redoc_url=None, separate_input_output_schemas=False)
     app.add_middleware(BodyLimit, max_bytes=max_bytes)
+    app.add_middleware(Observed, metrics=lambda: service().metrics)  # the last one added is the outermost
     _errors(app)
 
     async def complete(request: Request, body: ChatRequest | CompletionRequest) -> Response:
