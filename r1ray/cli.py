@@ -31,6 +31,7 @@ COMMANDS = {
     "corpus": "versions of a corpus: log, diff, checkout, verify, prune",
     "report": "write a run's report.html again",
     "lineage": "where a run's models came from",
+    "keys": "API keys of a service: add, list, revoke",
     "verify-resume": "prove that a killed and resumed run ends with the same bits",
 }
 

@@ -16,6 +16,16 @@ from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from r1ray.config.serve_parts import (
+    AccessConfig,
+    CacheConfig,
+    CanaryConfig,
+    GuardConfig,
+    RequestLogConfig,
+    StoreConfig,
+    TracingConfig,
+)
 from r1ray.config.sft import (
     AccumulationConfig,
     ClippingConfig,
@@ -282,3 +292,27 @@ class TuneJobConfig:
     run: RunConfig = field(default_factory=RunConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     searcher: SearcherConfig = field(default_factory=SearcherConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeJobConfig:
+    """`jobs/serve.py`: an OpenAI-compatible endpoint for a model."""
+
+    run: RunConfig = field(default_factory=lambda: RunConfig(report=False))
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The model; where its path has a GGUF file, that file's own weights are served."""
+    canary_policy: PolicyConfig = field(default_factory=lambda: PolicyConfig(path=""))
+    """A second version that `canary` puts on trial; an empty path = none."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    engine: ServeEngineConfig = field(default_factory=ServeEngineConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    canary: CanaryConfig = field(default_factory=CanaryConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    request_log: RequestLogConfig = field(default_factory=RequestLogConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
+
+    def __post_init__(self) -> None:
+        if self.canary.mode != "off" and not self.canary_policy.path:
+            raise ConfigError("canary.mode needs a second version: give canary_policy.path, or set the mode to `off`.")
