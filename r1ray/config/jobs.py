@@ -11,6 +11,7 @@ from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
 from r1ray.config.ppo import PPOConfig, SamplingConfig
 from r1ray.config.problems import ColdStartConfig, ProblemsConfig
+from r1ray.config.quantize import GateConfig, QuantizeConfig, RecoveryConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
@@ -156,6 +157,30 @@ class RewardModelJobConfig:
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, warmup=4, schedule="cosine"))
     zero: ZeroConfig = field(default_factory=ZeroConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizeJobConfig:
+    """`jobs/quantize.py`: compressed models, each held against its parent before it is called good."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The parent."""
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(heldout=700))
+    sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=1_000))
+    """The rows that recipes calibrate and train on: a corpus (`sft.path`), or worked solutions of `problems`."""
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=2e-5, warmup=5, schedule="cosine", tokens_per_microbatch=2048)
+    )
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """Only its graders' deadlines matter here."""
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    """Only `threads` and `wait_seconds` matter here."""
+    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(problems=700))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

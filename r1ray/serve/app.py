@@ -6,6 +6,7 @@ client ──HTTP──► Ingress ──request──► Engine (one deployment
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -195,7 +196,7 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},
     )
-    return ingress.bind(config, engines, scorer)  # type: ignore[attr-defined,no-any-return]
+    return _pinned(ingress, config).bind(config, engines, scorer)  # type: ignore[no-any-return]
 
 
 def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: str, version: int) -> Any:
@@ -236,7 +237,14 @@ def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: st
         ray_actor_options={"num_cpus": 0.4, "runtime_env": {"env_vars": _thread_limits(config)}},
         **scaled,
     )
-    return deployment.bind(config.engine, policy, knobs)  # type: ignore[attr-defined]
+    return _pinned(deployment, config.engine, policy, knobs).bind(config.engine, policy, knobs)
+
+
+def _pinned(deployment: Any, *settings: Any) -> Any:
+    """With a version that is a function of its settings: Serve would invent one, and restart everything on each `run`,
+    where only `user_config` has changed and a `reconfigure` is enough."""
+    deployment._version = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+    return deployment
 
 
 def _thread_limits(config: ServeJobConfig) -> dict[str, str]:
