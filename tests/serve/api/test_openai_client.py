@@ -47,7 +47,6 @@ def test_a_full_queue_is_a_rate_limit_with_a_time_to_come_back(tmp_path: Any) ->
     policy = make_tiny_policy(tmp_path / "policy")
     with served(policy, serve=ServeConfig(model_name="tiny", queued_tokens=1)) as full:
         client = openai.OpenAI(base_url=full.url + "/v1", api_key="unused", max_retries=0)
-        stream = client.completions.create(model="tiny", prompt=["a", "b"], max_tokens=400, n=4, stream=True)
-        with pytest.raises(openai.APIError) as refused:
-            list(stream)
-    assert "wait already" in str(refused.value)
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.completions.create(model="tiny", prompt=["a", "b"], max_tokens=400, n=4)
+    assert refused.value.code == "overloaded" and int(refused.value.response.headers["retry-after"]) >= 1
