@@ -3,20 +3,18 @@
     OMP_NUM_THREADS=1 python benchmarks/augment_yield.py --input gsm8k/train.jsonl --write docs/augmentation.md
 
 `synonyms` needs WordNet and `back_translation` apertium (Debian: wordnet-base, apertium, apertium-eng-spa). `masked`
-takes `--masked-model`, or trains a small model on the file's questions first. Sequences and feature rows are made from
-the same problems: the numbers of a solution in order; lengths and counts, with the number of steps as the label.
-`--tables` adds the finance tables of a TAT-QA file. The last line is one JSON object: how many operators made a usable
-variant of at least a tenth of their rows.
+takes `--masked-model`, or counts which words stand beside which in the file's questions. Sequences and feature rows are
+made from the same problems: the numbers of a solution in order; lengths and counts, with the number of steps as the
+label. `--tables` adds the finance tables of a TAT-QA file. The last line is one JSON object: how many operators made a
+usable variant of at least a tenth of their rows.
 """
 
 import argparse
 import json
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
-from benchmarks._masked_model import train_masked_model
+from benchmarks._masked_model import NeighbourModel
 from r1ray.config.augment import OPERATORS, AugmentConfig
+from r1ray.data.augment.masked import masked
 from r1ray.data.augment.numbers import find_numbers
 from r1ray.data.augment.registry import make_operator
 from r1ray.data.augment.rows import Augmenter
@@ -45,16 +44,12 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = Path(args.input).read_text(encoding="utf-8").splitlines()
     problems: list[Row] = [{"id": f"gsm8k-{n}", **json.loads(line)} for n, line in enumerate(lines[: args.rows])]
-    config = AugmentConfig(probability=1.0, seed=args.seed, wordnet=args.wordnet)
-    with tempfile.TemporaryDirectory() as folder:
-        if "masked" in args.operators:
-            questions = [json.loads(line)["question"] for line in lines]
-            model = args.masked_model or str(train_masked_model(questions, Path(folder), steps=args.steps))
-            config = replace(config, masked_model=model)
-        runs = [(name, _rows_for(name, problems), "") for name in args.operators]
-        if args.tables:
-            runs.append(("numeric", _tables(args.tables)[: args.rows], "finance tables"))
-        results = [(name, kind, rows, _run(name, rows, config)) for name, rows, kind in runs]
+    config = AugmentConfig(probability=1.0, seed=args.seed, wordnet=args.wordnet, masked_model=args.masked_model)
+    questions = [json.loads(line)["question"] for line in lines]
+    runs = [(name, _rows_for(name, problems), "") for name in args.operators]
+    if args.tables:
+        runs.append(("numeric", _tables(args.tables)[: args.rows], "finance tables"))
+    results = [(name, kind, rows, _run(name, rows, config, questions)) for name, rows, kind in runs]
     text = "\n".join([_table(results), *(_section(*result) for result in results)])
     print(text)
     if args.write:
@@ -63,9 +58,13 @@ def main() -> None:
     report("augment_yield", len(useful), "operators with a yield of 10 % or more", TARGET, 1, rows=len(problems))
 
 
-def _run(name: str, rows: Sequence[Row], config: AugmentConfig) -> list[Variant]:
+def _run(name: str, rows: Sequence[Row], config: AugmentConfig, questions: Sequence[str]) -> list[Variant]:
     """Every attempt of one operator."""
-    return Augmenter(config, operators={name: make_operator(name, config, pool=rows)}).variants(rows)
+    if name == "masked" and not config.masked_model:
+        operator = masked(NeighbourModel(questions))
+    else:
+        operator = make_operator(name, config, pool=rows)
+    return Augmenter(config, operators={name: operator}).variants(rows)
 
 
 def _rows_for(name: str, problems: Sequence[Row]) -> list[Row]:
@@ -175,8 +174,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--operators", nargs="+", choices=OPERATORS, default=OPERATORS)
     parser.add_argument("--tables", default="", help="TAT-QA's JSON")
     parser.add_argument("--wordnet", default="/usr/share/wordnet")
-    parser.add_argument("--masked-model", default="")
-    parser.add_argument("--steps", type=int, default=600, help="of the masked model that is trained otherwise")
+    parser.add_argument("--masked-model", default="", help="path or id; empty = counts of neighbours")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", default="", help="page whose part between the marks is replaced")
     return parser.parse_args()

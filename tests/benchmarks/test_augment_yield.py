@@ -21,7 +21,7 @@ def test_the_benchmark_ends_with_its_figures_and_replaces_its_part_of_the_page(
     (tmp_path / "tables.json").write_text(json.dumps([table]))
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- yield: begin -->\nold\n<!-- yield: end -->\nafter\n")
-    operators = ["parameters", "typos", "time_window", "mixing", "drop_step"]
+    operators = ["parameters", "typos", "masked", "time_window", "mixing", "drop_step"]
     arguments = [
         "--input",
         str(tmp_path / "rows.jsonl"),
