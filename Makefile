@@ -12,12 +12,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' $(LOCK))
 
-.PHONY: help install ppo evaluate test lint format types contracts bench clean
+.PHONY: help install ppo evaluate test test-services lint format types contracts bench clean
 
 help:
 	@echo "make ppo        train: cold start, then PPO with stepwise rewards (ARGS='--ppo.steps 5')"
 	@echo "make evaluate   held-out accuracy of one model, or of two (ARGS='--policy.path runs/x')"
 	@echo "make test       the whole test suite (ARGS='-m \"not ray\"' for the unit tests alone)"
+	@echo "make test-services  what needs a Redis server or Chromium: apt-get install redis-server chromium"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make types      mypy, strict"
 	@echo "make contracts  who may import whom"
@@ -44,6 +45,9 @@ evaluate: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
+test-services: $(STAMP)
+	$(BIN)/python -m pytest -m services $(ARGS)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,7 +63,7 @@ contracts: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

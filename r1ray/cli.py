@@ -28,8 +28,10 @@ COMMANDS = {
     "doctor": "what this machine has, and what is missing or in conflict",
     "plan": "sizes and resources of a job before it starts",
     "chat": "talk to a model in the terminal",
+    "corpus": "versions of a corpus: log, diff, checkout, verify, prune",
     "report": "write a run's report.html again",
     "lineage": "where a run's models came from",
+    "keys": "API keys of a service: add, list, revoke",
     "verify-resume": "prove that a killed and resumed run ends with the same bits",
 }
 
@@ -46,14 +48,17 @@ def run(
 
     `verb`: a function, or `package.module:function`, which is imported only after parsing, so that --help needs no
     torch. `job`: name of the job; empty = from the class of `default` (`PPOJobConfig` -> `ppo`). Exit codes: 0; 1 an
-    error; 2 a wrong setting; 130 Ctrl-C.
+    error, or a result that was rejected; 2 a wrong setting; 130 Ctrl-C.
     """
     job = job or job_name(default)
 
     def work() -> None:
         given = sys.argv[1:] if arguments is None else list(arguments)
         config, existing = parse(default, given, prog=f"jobs/{job}.py", description=description or "")
-        print_summary(execute(verb, config, job=job, existing=existing))
+        summary = execute(verb, config, job=job, existing=existing)
+        print_summary(summary)
+        if summary.get("verdict") == "rejected":  # a gate said no, and whoever calls must hear it
+            sys.exit(1)
 
     guarded(work)
 

@@ -13,7 +13,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 # Ray writes a token into the home directory unless it is given one.
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import settings
@@ -22,6 +22,14 @@ from hypothesis import settings
 # reading.
 settings.register_profile("r1ray", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("r1ray")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Tests that need a service run only where they are asked for: `make test-services`."""
+    if "services" not in config.getoption("-m"):
+        for item in items:
+            if item.get_closest_marker("services"):
+                item.add_marker(pytest.mark.skip(reason="needs `make test-services`"))
 
 
 @pytest.fixture(scope="session")

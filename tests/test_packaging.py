@@ -71,7 +71,7 @@ def test_the_locks_differ_in_nothing_but_torch_and_cuda() -> None:
 
 
 def test_the_extras_that_the_documentation_names_exist() -> None:
-    assert {"vllm", "quantize", "serve", "aws", "pii", "wandb", "mlflow", "test", "docs"} == set(
+    assert {"vllm", "quantize", "serve", "aws", "pii", "wandb", "mlflow", "tracing", "test", "docs"} == set(
         PROJECT["optional-dependencies"]
     )
 

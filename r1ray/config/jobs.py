@@ -4,17 +4,28 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from r1ray.config.augment import AugmentConfig
-from r1ray.config.classify import DomainConfig, NoiseConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig, SemanticDedupConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
 from r1ray.config.ppo import PPOConfig, SamplingConfig
 from r1ray.config.problems import ColdStartConfig, ProblemsConfig
+from r1ray.config.quantize import GateConfig, QuantizeConfig, RecoveryConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
 from r1ray.config.reward_model import PreferenceConfig, ProcessConfig, RewardModelConfig, StepLabelsConfig
 from r1ray.config.run import RunConfig
+from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from r1ray.config.serve_parts import (
+    AccessConfig,
+    CacheConfig,
+    CanaryConfig,
+    GuardConfig,
+    RequestLogConfig,
+    StoreConfig,
+    TracingConfig,
+)
 from r1ray.config.sft import (
     AccumulationConfig,
     ClippingConfig,
@@ -25,6 +36,7 @@ from r1ray.config.sft import (
     TransferConfig,
 )
 from r1ray.config.shards import ShardsConfig
+from r1ray.config.synthesize import SynthesizeConfig
 from r1ray.config.tiny import TinyConfig
 from r1ray.config.tune import SearcherConfig, TuneConfig
 from r1ray.errors import ConfigError
@@ -173,6 +185,30 @@ class RewardModelJobConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizeJobConfig:
+    """`jobs/quantize.py`: compressed models, each held against its parent before it is called good."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The parent."""
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(heldout=700))
+    sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=1_000))
+    """The rows that recipes calibrate and train on: a corpus (`sft.path`), or worked solutions of `problems`."""
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=2e-5, warmup=5, schedule="cosine", tokens_per_microbatch=2048)
+    )
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """Only its graders' deadlines matter here."""
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    """Only `threads` and `wait_seconds` matter here."""
+    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(problems=700))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusJobConfig:
     """`jobs/corpus.py`: raw rows in, a clean and versioned corpus out."""
 
@@ -182,10 +218,20 @@ class CorpusJobConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     domain: DomainConfig = field(default_factory=DomainConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
+    semantic: SemanticDedupConfig = field(default_factory=SemanticDedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    synthesize: SynthesizeConfig = field(default_factory=SynthesizeConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The teacher, where `synthesize.teacher` is `engine`; nothing else uses it, nor `engine`."""
+    engine: EngineConfig = field(default_factory=EngineConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows are made from the rows that are read."""
+        return bool(self.augment.operators) or self.synthesize.generations > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,3 +292,27 @@ class TuneJobConfig:
     run: RunConfig = field(default_factory=RunConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     searcher: SearcherConfig = field(default_factory=SearcherConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeJobConfig:
+    """`jobs/serve.py`: an OpenAI-compatible endpoint for a model."""
+
+    run: RunConfig = field(default_factory=lambda: RunConfig(report=False))
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The model; where its path has a GGUF file, that file's own weights are served."""
+    canary_policy: PolicyConfig = field(default_factory=lambda: PolicyConfig(path=""))
+    """A second version that `canary` puts on trial; an empty path = none."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    engine: ServeEngineConfig = field(default_factory=ServeEngineConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    canary: CanaryConfig = field(default_factory=CanaryConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    request_log: RequestLogConfig = field(default_factory=RequestLogConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
+
+    def __post_init__(self) -> None:
+        if self.canary.mode != "off" and not self.canary_policy.path:
+            raise ConfigError("canary.mode needs a second version: give canary_policy.path, or set the mode to `off`.")

@@ -1,6 +1,6 @@
 """What the decoder must know of a Llama-family model, and how its named weights become the decoder's fused layers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class LlamaSpec:
     rope_scale: float
     """Factor on cosine and sine (YaRN; 1 elsewhere)."""
     names: NamedShapes
+    rounding: Mapping[str, Callable[[Tensor], Tensor]]
+    """What is done to the inputs of a quantized model's linear layers, by the layers' names."""
 
     @staticmethod
     def of(model: "PreTrainedModel") -> "LlamaSpec | None":
@@ -60,6 +62,11 @@ class LlamaSpec:
             rope_frequencies=rotary.inv_freq.detach().float().clone(),
             rope_scale=float(rotary.attention_scaling),
             names=names,
+            rounding={
+                name: module.input_rounding
+                for name, module in model.named_modules()
+                if hasattr(module, "input_rounding")
+            },
         )
 
 
@@ -108,7 +115,8 @@ class LlamaWeights:
             weight = torch.cat([_interleave(spec, name, get(f"{name}.weight")) for name in names])
             biased = [name for name in names if f"{name}.bias" in spec.names.shapes]
             biases = [_interleave(spec, name, get(f"{name}.bias")) for name in biased]
-            return Linear(weight, torch.cat(biases) if biases else None)
+            # Projections that are fused share their inputs, and so their rounding.
+            return Linear(weight, torch.cat(biases) if biases else None, spec.rounding.get(names[0]))
 
         def layer(prefix: str) -> Layer:
             qk_norm = None

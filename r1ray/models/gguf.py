@@ -117,7 +117,7 @@ def _smollm_bpe(tokens: list[str], metadata: dict[str, Any]) -> Tokenizer:
     Without it the merges of the training corpus join digits, and the model meets numbers in a form it has rarely seen.
     """
     vocab = {token: index for index, token in enumerate(tokens)}
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata.get("tokenizer.ggml.merges", [])]
     tokenizer = Tokenizer(BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

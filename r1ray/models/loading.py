@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from r1ray.config.policy import LoraConfig, PolicyConfig
 from r1ray.errors import ModelError
 from r1ray.models.compiled import compile_layers
+from r1ray.models.compressed import is_compressed, plain_network
 from r1ray.models.gguf import converted_gguf
 from r1ray.models.quiet import no_progress_bars
 from r1ray.models.smollm2 import ALIASES, WHEEL, wheel_gguf
@@ -126,6 +127,7 @@ def load_network(
     num_labels: int = 0,
 ) -> Any:
     """A network from a Hugging Face folder by one of transformers' `Auto…` classes, with scaled-dot-product attention.
+    Compressed weights come back as numbers.
 
     Every dropout that its config knows is set to `dropout`, whatever the file says. `num_labels`: outputs of a
     classifier; 0 = as many as the file has.
@@ -144,7 +146,9 @@ def load_network(
             model = loader.from_pretrained(
                 folder, config=network_config, dtype=getattr(torch, dtype), attn_implementation="sdpa"
             )
-    except (OSError, ValueError, SafetensorError) as error:
+            if is_compressed(network_config):
+                model = plain_network(model)
+    except (OSError, ValueError, SafetensorError, ImportError) as error:
         raise ModelError(f"{folder} does not open with {loader.__name__}: {error}") from error
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -14,6 +14,7 @@ from r1ray.report.charts import interval_chart, reliability_chart
 from r1ray.report.corpus import corpus_view
 from r1ray.report.curves import charts
 from r1ray.report.headline import accuracies, cards
+from r1ray.report.quantize import quantize_view
 from r1ray.report.rollouts import choose, colour_scale, show
 from r1ray.report.samples import read_samples
 from r1ray.report.search import search_pictures
@@ -71,6 +72,7 @@ def context(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "scale": scale,
         "corpus": corpus_view(_read_json(folder / "corpus.json")),
         "search": search_pictures(folder),
+        "quantize": quantize_view(folder),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from r1ray.config.corpus import PrivacyConfig
 from r1ray.data.privacy.detectors import DETECTORS, Detector
-from r1ray.data.privacy.spans import without_overlaps
+from r1ray.data.privacy.spans import Span, without_overlaps
 
 
 class Masker:
@@ -25,7 +25,10 @@ class Masker:
 
     def mask(self, text: str) -> str:
         """The text with what the detectors find replaced."""
-        spans = without_overlaps(span for detector in self._detectors for span in detector(text))
+        return self.replace(text, without_overlaps(span for detector in self._detectors for span in detector(text)))
+
+    def replace(self, text: str, spans: Sequence[Span]) -> str:
+        """The text with these places replaced; they are in order and apart."""
         parts, end = [], 0
         for span in spans:
             parts += [text[end : span.start], self._placeholder(span.kind, span.value)]

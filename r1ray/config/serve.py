@@ -1,0 +1,103 @@
+"""How a model is served: the engine, the HTTP side, scaling."""
+
+from dataclasses import dataclass
+
+from r1ray.config.base import require, require_choice, require_range
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeEngineConfig:
+    """What computes the tokens, and how much it holds."""
+
+    kind: str = "auto"
+    """`openvino` (Llama-family models on a CPU), `transformers` (any model, slow), `vllm` (GPUs; extra), or `auto`."""
+    weights: str = "auto"
+    """Under `openvino`: `file` as a GGUF file has them, `int8` rounded to eight bits, `float32`; `auto` = `file` where
+    the path has a GGUF file, else `float32`."""
+    cache_tokens: int = 16384
+    """Places for the keys and values of all requests together."""
+    cache_precision: str = "f32"
+    """Of keys and values under `openvino`: `f32`, `f16` or `u8`."""
+    activation_group: int = 0
+    """Under `openvino`: activations are rounded to eight bits in groups of this size; 0 = they are not."""
+    prefix_cache: bool = True
+    """Whether prompts that begin alike share keys and values."""
+    min_rows: int = 8
+    """Requests side by side while few come."""
+    max_rows: int = 128
+    """Most requests side by side."""
+    slow_step_ms: float = 0.0
+    """An iteration that takes longer makes fewer rows; 0 = never."""
+    prefill_tokens: int = 512
+    """Prompt tokens read beside the running answers in one iteration: more = earlier first tokens, longer gaps."""
+    threads: int = 0
+    """Of the engine; 0 = the library's choice."""
+
+    def __post_init__(self) -> None:
+        require_choice("engine.kind", self.kind, ("auto", "openvino", "transformers", "vllm"))
+        require_choice("engine.weights", self.weights, ("auto", "file", "int8", "float32"))
+        require_choice("engine.cache_precision", self.cache_precision, ("f32", "f16", "u8"))
+        require_range("engine.cache_tokens", self.cache_tokens, 64)
+        require_range("engine.activation_group", self.activation_group, 0)
+        require_range("engine.min_rows", self.min_rows, 1)
+        require_range("engine.max_rows", self.max_rows, self.min_rows)
+        require_range("engine.prefill_tokens", self.prefill_tokens, 1)
+        require_range("engine.threads", self.threads, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeConfig:
+    """The service around the engine."""
+
+    host: str = "127.0.0.1"
+    """Address that is listened on; only this machine reaches the default."""
+    port: int = 8000
+    """0 = any free one."""
+    model_name: str = ""
+    """What clients call the model; empty = the last part of `policy.path`."""
+    system: str = ""
+    """System message for chats that bring none; empty = the chat template's own."""
+    max_new_tokens: int = 256
+    """Of a request that does not say."""
+    queued_tokens: int = 65536
+    """Prompt and answer tokens that may wait in one replica; beyond, requests are refused with 429."""
+    request_seconds: float = 600.0
+    """Longest life of a request; 0 = no limit."""
+    stream_interval_ms: float = 50.0
+    """A stream's first token is sent at once, later ones together at most this often; 0 = each by itself."""
+    ingresses: int = 1
+    """Replicas of the HTTP side."""
+    min_replicas: int = 1
+    """Engines; 0 = none while nobody asks."""
+    max_replicas: int = 1
+    """Most engines."""
+    target_queued_tokens: int = 4096
+    """Queued tokens an engine at which one more is started."""
+    target_first_token_s: float = 2.0
+    """Time to the first token at which one more is started; 0 = not looked at."""
+    downscale_delay_s: float = 60.0
+    """Seconds of calm before an engine is stopped."""
+    drain_s: float = 30.0
+    """Seconds that a stopping engine has for what it runs."""
+    seconds: float = 0.0
+    """The job ends after so many seconds; 0 = on Ctrl-C."""
+    process_path: str = ""
+    """Process reward model that scores reasoning steps, for `include_steps` and `best_of`; empty = none."""
+
+    def __post_init__(self) -> None:
+        require_range("serve.port", self.port, 0, 65535)
+        require_range("serve.max_new_tokens", self.max_new_tokens, 1)
+        require_range("serve.queued_tokens", self.queued_tokens, 1)
+        require_range("serve.ingresses", self.ingresses, 1)
+        require_range("serve.min_replicas", self.min_replicas, 0)
+        require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
+        for name in (
+            "request_seconds",
+            "stream_interval_ms",
+            "target_first_token_s",
+            "downscale_delay_s",
+            "drain_s",
+            "seconds",
+        ):
+            require_range(f"serve.{name}", getattr(self, name), 0)
+        require(bool(self.host), "serve.host", self.host, "an address")

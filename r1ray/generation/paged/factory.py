@@ -1,0 +1,111 @@
+"""From a model's path to an engine that serves it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from r1ray.config.policy import PolicyConfig
+from r1ray.config.serve import ServeEngineConfig
+from r1ray.errors import ConfigError, ModelError
+from r1ray.generation.llama_weights import LlamaSpec
+from r1ray.generation.paged.batcher import PagedEngine
+from r1ray.generation.paged.model import PagedModel
+from r1ray.generation.paged.rows import RowLimit
+from r1ray.generation.paged.transformers_model import TransformersPagedModel
+from r1ray.generation.stopping import StopRule, end_tokens
+from r1ray.models.loading import load_policy
+from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
+from r1ray.models.smollm2 import ALIASES, wheel_gguf
+
+
+def make_iteration_engine(
+    config: ServeEngineConfig, policy: PolicyConfig, device: str = "cpu"
+) -> tuple[PagedEngine, PreTrainedTokenizerBase]:
+    """The engine that `config.kind` names with the policy's weights, and the policy's tokenizer.
+
+    Raises:
+        ConfigError: the engine is not installed.
+        ModelError: there is no model at the path, or the engine does not know its architecture.
+    """
+    loaded, tokenizer = load_policy(policy)
+    hf = loaded.to(device).eval()
+    spec = LlamaSpec.of(hf)  # type: ignore[arg-type]
+    kind = config.kind
+    if kind == "auto":
+        kind = "openvino" if spec is not None and device == "cpu" and find_spec("openvino") else "transformers"
+    if kind == "openvino":
+        model: PagedModel = _openvino(config, policy, hf, spec)
+    else:
+        model = TransformersPagedModel(hf, tokens=config.cache_tokens)  # type: ignore[arg-type]
+    grammars = None
+    if find_spec("llguidance"):
+        from r1ray.generation.grammar import grammar_maker  # an extra
+
+        grammars = grammar_maker(tokenizer, model.vocabulary)
+    engine = PagedEngine(
+        model,
+        StopRule(tokenizer, end_tokens(hf, tokenizer)),  # type: ignore[arg-type]
+        rows=RowLimit(config.min_rows, config.max_rows, config.slow_step_ms / 1000),
+        prefill_tokens=config.prefill_tokens,
+        prefix_cache=config.prefix_cache,
+        grammars=grammars,
+    )
+    return engine, tokenizer
+
+
+def find_gguf(path: str) -> Path | None:
+    """The GGUF file that a policy's path means: itself, in a run folder or its `model/`, or the built-in model's."""
+    local = Path(path).expanduser()
+    if local.is_file() and local.suffix.lower() == ".gguf":
+        return local
+    if local.is_dir():
+        found = [
+            file for folder in (local / "model", local) if folder.is_dir() for file in sorted(folder.glob("*.gguf"))
+        ]
+        return found[0] if found else None
+    return wheel_gguf() if path in ALIASES else None
+
+
+def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: LlamaSpec | None) -> PagedModel:
+    if not find_spec("openvino"):
+        raise ConfigError("engine.kind is `openvino`, which is not installed: `pip install 'r1ray[serve]'`, or `auto`.")
+    if spec is None:
+        raise ModelError(
+            f"engine.kind `openvino` serves Llama-family models; {policy.path} is another. Use `transformers`."
+        )
+    from r1ray.generation.paged.openvino_model import OpenVINOModel  # an extra
+
+    weights: dict[str, Tensor] = {name: value.detach() for name, value in hf.named_parameters()}
+    packed: dict[str, PackedMatrix | np.ndarray] = {}
+    gguf = find_gguf(policy.path) if config.weights in ("auto", "file") else None
+    if gguf is not None:
+        packed = dict(read_packed(gguf))
+        if unknown := packed.keys() - weights.keys() - spec.names.aliases.keys():
+            raise ModelError(f"{gguf} has matrices that its model does not: {', '.join(sorted(unknown)[:5])}.")
+    elif config.weights == "int8":
+        packed = {name: pack_int8(value.float().numpy()) for name, value in weights.items() if value.ndim == 2}
+    return OpenVINOModel(
+        spec,
+        weights,
+        packed,
+        tokens=config.cache_tokens,
+        context_length=int(hf.config.max_position_embeddings),
+        threads=config.threads,
+        cache_precision=config.cache_precision,
+        activation_group=config.activation_group,
+    )
+
+
+def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
+    """How the weights are held: part of what an answer depends on."""
+    return f"{config.kind}/{config.weights}/{policy.dtype}/{config.cache_precision}/{config.activation_group}"
+
+
+def read_weights(policy: PolicyConfig) -> dict[str, Tensor]:
+    """A policy's parameters by their Hugging Face names, for `load_weights`."""
+    loaded, _ = load_policy(policy)
+    return {name: value.detach() for name, value in loaded.named_parameters()}

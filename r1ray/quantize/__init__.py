@@ -1,0 +1,1 @@
+"""Compressed models, each examined beside its parent before it is called good."""

@@ -1,0 +1,15 @@
+"""rtn-w4a16: 4-bit weights, each rounded to the nearest: what the others must beat."""
+
+from pathlib import Path
+
+from r1ray.quantize.bench import Bench
+from r1ray.quantize.recipe import ANYWHERE, VLLM, Built, Recipe, compressed, uniform
+from r1ray.quantize.scheme import int4
+
+
+def _build(bench: Bench, out: Path) -> Built:
+    network = bench.network()
+    return compressed(bench, out, uniform(network, int4(bench.config.quantize.group)), "rtn", network)
+
+
+RECIPE = Recipe(name="rtn-w4a16", summary="W4A16, rounded to nearest", runs_on=(ANYWHERE, VLLM), build=_build)

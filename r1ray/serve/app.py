@@ -1,0 +1,304 @@
+"""◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, a scorer of steps.
+
+client ──HTTP──► Ingress ──request──► Engine (one deployment a version) ──events──► Ingress ──► client
+                    └─────────────── StepScorer (batches) ◄───────────┘
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, cast
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from r1ray.cluster.connect import connect
+from r1ray.config.jobs import ServeJobConfig
+from r1ray.config.policy import PolicyConfig
+from r1ray.config.serialise import from_dict
+from r1ray.errors import ConfigError
+from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
+from r1ray.models.loading import load_tokenizer, resolve_model
+from r1ray.runs import Run
+from r1ray.serve.api.routes import build_api
+from r1ray.serve.assemble import make_service, version_name, version_names
+from r1ray.serve.errors import ApiError, overloaded, unavailable
+from r1ray.serve.replica import EngineReplica
+from r1ray.serve.resume import EngineLost, resumed
+from r1ray.serve.scoring import StepScores
+from r1ray.serve.served import ServedModel
+from r1ray.serve.service import Service
+from r1ray.serve.store.build import make_store
+from r1ray.serve.web import page
+
+APP = "r1ray"
+LOST = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, ray.exceptions.NodeDiedError, RayServeException)
+
+
+class RemoteEngine:
+    """The engines of one version, seen from the ingress."""
+
+    def __init__(self, handle: DeploymentHandle[Any], description: Mapping[str, Any]) -> None:
+        self._streams = handle.options(stream=True)
+        self._handle, self._description = handle, description
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a prompt and its answer."""
+        return int(self._description["context_length"])
+
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
+        """Events as they come, from another engine where one dies."""
+        async with contextlib.aclosing(resumed(self._once, request)) as stream:
+            async for events in stream:
+                yield events
+
+    async def load(self) -> EngineLoad | None:
+        """Of one of the engines."""
+        with contextlib.suppress(Exception):  # figures for an operator are no reason to fail
+            load: EngineLoad = await asyncio.wait_for(self._handle.load.remote(), 2.0)
+            return load
+        return None
+
+    async def check(self) -> None:
+        """Raises where no engine answers in time."""
+        try:
+            await asyncio.wait_for(self._handle.load.remote(), 10.0)
+        except Exception as error:
+            raise unavailable(f"No engine answers: {type(error).__name__}") from error
+
+    async def _once(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
+        response: Any = self._streams.generate.remote(request)
+        over = False
+        try:
+            async for events in response:
+                over = events[-1].finish_reason is not None
+                yield events
+            over = True
+        except BackPressureError as error:
+            raise overloaded("Too many requests wait.", 2.0) from error
+        except LOST as error:
+            raise EngineLost(type(error).__name__) from error
+        except ray.exceptions.RayTaskError as error:
+            over = True
+            raise (error.cause if isinstance(error.cause, ApiError) else error) from None
+        finally:
+            if not over:
+                response.cancel()
+
+
+class RemoteScorer:
+    """The scorer of steps, seen from the ingress."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def score(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """`text` and `score` of each step."""
+        found: list[dict[str, Any]] = await self._handle.score.remote((list(prompt_ids), list(token_ids)))
+        return found
+
+
+class StepScorer:
+    """Answers scored together: here a batch is one forward pass."""
+
+    def __init__(self, path: str, policy_path: str) -> None:
+        self._scores = StepScores(path, policy_path)
+
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.01)
+    async def _batch(self, answers: list[tuple[list[int], list[int]]]) -> list[list[dict[str, Any]]]:
+        return await asyncio.to_thread(self._scores.score, answers)
+
+    async def score(self, answer: tuple[list[int], list[int]]) -> list[dict[str, Any]]:
+        """One answer's steps."""
+        found: list[dict[str, Any]] = await self._batch(answer)
+        return found
+
+
+class Ingress:
+    """Where requests come in."""
+
+    async def __init__(  # type: ignore[misc]
+        self, config: ServeJobConfig, engines: dict[str, DeploymentHandle[Any]], scorer: DeploymentHandle[Any] | None
+    ) -> None:
+        paths = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
+        models = {}
+        for version, handle in engines.items():
+            description = await handle.describe.remote()
+            tokenizer = await asyncio.to_thread(load_tokenizer, resolve_model(paths[version].path))
+            models[version] = ServedModel.of(
+                version,
+                RemoteEngine(handle, description),
+                tokenizer,
+                system=config.serve.system,
+                quantization=description["weights"],
+                scorer=RemoteScorer(scorer) if scorer is not None else None,
+            )
+        self.service: Service = make_service(
+            config, models, make_store(config.store), grammars=bool(find_spec("llguidance"))
+        )
+
+    async def reconfigure(self, wanted: dict[str, Any]) -> None:
+        """A roll-out: what was remembered of the weights before is not looked at any more."""
+        self.service.weights_version = int(wanted["version"])
+
+    async def figures(self) -> dict[str, Any]:
+        """For the job's last line."""
+        return self.service.figures()
+
+
+def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> serve.Application:
+    """The application of a configuration.
+
+    Args:
+        config: the job's.
+        weights: path whose weights the engines are to have now; empty = the policy's own.
+        version: of those weights.
+    """
+    if config.serve.ingresses > 1 and not config.store.url:
+        raise ConfigError("serve.ingresses above 1 share limits and answers through Redis: give store.url.")
+    max_bytes = int(config.access.body_mib * 2**20)
+
+    def web() -> Any:
+        def service() -> Service:
+            ingress: Any = serve.get_replica_context().servable_object
+            return cast(Service, ingress.service)
+
+        return build_api(service, max_bytes=max_bytes, page=page)
+
+    policies = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
+    engines = {
+        name: _engine(config, policy, f"Engine-{name}", weights if name == version_names(config)[0] else "", version)
+        for name, policy in policies.items()
+        if name
+    }
+    scorer = None
+    if config.serve.process_path:
+        scorer = serve.deployment(StepScorer, ray_actor_options={"num_cpus": 0.1}).bind(  # type: ignore[attr-defined]
+            config.serve.process_path, config.policy.path
+        )
+    ingress = serve.deployment(
+        serve.ingress(web)(Ingress),
+        name="Ingress",
+        num_replicas=config.serve.ingresses,
+        max_ongoing_requests=1024,
+        user_config={"version": version},
+        graceful_shutdown_timeout_s=config.serve.drain_s,
+        graceful_shutdown_wait_loop_s=0.5,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    return _pinned(ingress, config).bind(config, engines, scorer)  # type: ignore[no-any-return]
+
+
+def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: str, version: int) -> Any:
+    knobs = config.serve
+    scaled: dict[str, Any] = {"num_replicas": knobs.max_replicas}
+    if knobs.min_replicas != knobs.max_replicas:
+        scaled = {
+            "autoscaling_config": AutoscalingConfig(
+                min_replicas=knobs.min_replicas,
+                max_replicas=knobs.max_replicas,
+                initial_replicas=max(1, knobs.min_replicas),
+                upscale_delay_s=2.0,
+                downscale_delay_s=knobs.downscale_delay_s,
+                look_back_period_s=5.0,
+                metrics_interval_s=1.0,
+                policy=AutoscalingPolicy(
+                    policy_function="r1ray.serve.scaling:EngineScaling",
+                    policy_kwargs={
+                        "target_tokens": knobs.target_queued_tokens,
+                        "target_first_token_s": knobs.target_first_token_s,
+                    },
+                ),
+            )
+        }
+    if knobs.max_replicas > 1:
+        router: Any = "r1ray.serve.routing:PrefixRouter"
+        scaled["request_router_config"] = RequestRouterConfig(request_router_class=router)
+    deployment = serve.deployment(
+        EngineReplica,
+        name=name,
+        max_ongoing_requests=1024,  # the engine has a queue of its own, in tokens
+        graceful_shutdown_timeout_s=knobs.drain_s,
+        graceful_shutdown_wait_loop_s=0.5,
+        health_check_period_s=2.0,
+        health_check_timeout_s=30.0,
+        max_surge_percent=100,  # a new version is up before the old one goes
+        user_config={"weights": weights or policy.path, "version": version},
+        ray_actor_options={"num_cpus": 0.4, "runtime_env": {"env_vars": _thread_limits(config)}},
+        **scaled,
+    )
+    return _pinned(deployment, config.engine, policy, knobs).bind(config.engine, policy, knobs)
+
+
+def _pinned(deployment: Any, *settings: Any) -> Any:
+    """With a version that is a function of its settings: Serve would invent one, and restart everything on each `run`,
+    where only `user_config` has changed and a `reconfigure` is enough."""
+    deployment._version = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+    return deployment
+
+
+def _thread_limits(config: ServeJobConfig) -> dict[str, str]:
+    """Torch would take the one thread that Ray allows a fraction of a CPU; the engine is meant to have them all."""
+    return {"OMP_NUM_THREADS": str(config.engine.threads or os.cpu_count() or 1)}
+
+
+def build_app(arguments: dict[str, str]) -> serve.Application:
+    """For `serve run r1ray.serve.app:build_app policy.path=runs/quantized engine.kind=openvino`: settings as on the
+    job's command line. `model=` is short for `policy.path=`."""
+    data: dict[str, Any] = {}
+    for name, value in arguments.items():
+        *groups, field = ("policy.path" if name == "model" else name).replace("-", "_").split(".")
+        place = data
+        for group in groups:
+            place = place.setdefault(group, {})
+        with contextlib.suppress(ValueError, TypeError):
+            value = json.loads(value)  # numbers, true and false; anything else is text
+        place[field] = value
+    return build(from_dict(ServeJobConfig(), data))
+
+
+def start(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> str:
+    """Start the service, or roll a change out to the one that runs; returns its address when it answers."""
+    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=ProxyLocation.HeadOnly)
+    serve.start(http_options=options)
+    serve.run(build(config, weights=weights, version=version), name=APP, route_prefix="/")
+    return f"http://{config.serve.host}:{config.serve.port}"
+
+
+def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
+    """The verb of `jobs/serve.py`: serve until Ctrl-C, SIGTERM or `serve.seconds`; returns the headline figures.
+
+    SIGHUP rolls out what `policy.path` holds by then, without a lost request.
+    """
+    run.add_parent("policy", resolve_model(config.policy.path), source=config.policy.path)
+    connect()
+    address = start(config)
+    name = config.serve.model_name or version_name(config.policy)
+    print(f"Serving {name} at {address}/v1 (page: {address}/, metrics: {address}/metrics)", flush=True)
+    renew = [False]
+    signal.signal(signal.SIGHUP, lambda *_: renew.__setitem__(0, True))
+    began, version = time.monotonic(), 0
+    figures: dict[str, Any] = {}
+    try:
+        while not config.serve.seconds or time.monotonic() - began < config.serve.seconds:
+            time.sleep(0.2)
+            if renew[0]:
+                renew[0], version = False, version + 1
+                start(config, version=version)
+    except KeyboardInterrupt:
+        pass  # how a service ends
+    finally:
+        with contextlib.suppress(Exception):
+            figures = serve.get_app_handle(APP).figures.remote().result(timeout_s=10)
+        serve.shutdown()
+    return figures

@@ -1,0 +1,49 @@
+"""From configuration to a service, given where the tokens come from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from r1ray.config.jobs import ServeJobConfig
+from r1ray.config.policy import PolicyConfig
+from r1ray.serve.access.access import Access
+from r1ray.serve.cache.answers import AnswerCache
+from r1ray.serve.canary.controller import Canary
+from r1ray.serve.guard.guard import Guard
+from r1ray.serve.observe import tracing
+from r1ray.serve.observe.metrics import ServeMetrics
+from r1ray.serve.observe.request_log import RequestLog
+from r1ray.serve.served import ServedModel
+from r1ray.serve.service import Service
+from r1ray.serve.store.base import Store
+
+
+def version_name(policy: PolicyConfig) -> str:
+    """What a version is called: the last part of its path that says something."""
+    parts = [part for part in Path(policy.path).parts if part not in ("model", "/", ".", "..")]
+    return (parts[-1] if parts else "model").removesuffix(".gguf")
+
+
+def version_names(config: ServeJobConfig) -> tuple[str, str]:
+    """Of the stable version and of the canary; the latter is empty where there is none."""
+    stable = version_name(config.policy)
+    canary = version_name(config.canary_policy) if config.canary_policy.path else ""
+    return stable, f"{canary}-canary" if canary == stable else canary
+
+
+def make_service(config: ServeJobConfig, models: Mapping[str, ServedModel], store: Store, *, grammars: bool) -> Service:
+    """All parts around the engines of `models`, which are named as `version_names` says."""
+    stable, canary = version_names(config)
+    tracing.configure(config.tracing)
+    return Service(
+        config.serve.model_name or stable,
+        models,
+        canary=Canary(config.canary, stable, canary),
+        access=Access(config.access, store),
+        guard=Guard(config.guard),
+        cache=AnswerCache(config.cache, store if config.store.url or config.serve.ingresses > 1 else None),
+        metrics=ServeMetrics(),
+        log=RequestLog(config.request_log),
+        max_new_tokens=config.serve.max_new_tokens,
+        request_seconds=config.serve.request_seconds,
+        grammars=grammars,
+    )

@@ -1,0 +1,1 @@
+"""What can be seen from outside: metrics, traces and a log of requests."""

@@ -1,0 +1,36 @@
+"""A version of a model as the ingress holds it: where its tokens come from, and its words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from r1ray.serve.hooks import EngineClient, StepScorer
+from r1ray.serve.prompts import Prompts
+from r1ray.serve.text import TokenNames
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One version."""
+
+    version: str
+    engine: EngineClient
+    tokenizer: Any
+    prompts: Prompts
+    names: TokenNames
+    vocabulary: int
+    quantization: str = ""
+    scorer: StepScorer | None = None
+
+    @staticmethod
+    def of(
+        version: str,
+        engine: EngineClient,
+        tokenizer: Any,
+        *,
+        system: str = "",
+        quantization: str = "",
+        scorer: StepScorer | None = None,
+    ) -> "ServedModel":
+        """With what follows from its tokenizer."""
+        prompts, names = Prompts(tokenizer, system), TokenNames(tokenizer)
+        return ServedModel(version, engine, tokenizer, prompts, names, len(tokenizer), quantization, scorer)

@@ -1,0 +1,89 @@
+"""The service on Ray Serve: it answers, rolls out weights under load, and outlives its engines."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from r1ray.config.jobs import ServeJobConfig
+from r1ray.config.policy import PolicyConfig
+from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from tests.tiny import make_tiny_policy
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+BODY = {"prompt": "1 + 1", "max_tokens": 40, "ignore_eos": True, "temperature": 0, "cache": False}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ServeJobConfig:
+    policy = make_tiny_policy(tmp_path_factory.mktemp("policy"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return ServeJobConfig(
+        policy=PolicyConfig(path=str(policy)),
+        engine=ServeEngineConfig(kind="transformers", cache_tokens=2048, threads=1),
+        serve=ServeConfig(model_name="tiny", port=port, min_replicas=2, max_replicas=2, drain_s=5.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def url(config: ServeJobConfig, ray_session: None) -> Iterator[str]:
+    from ray import serve
+
+    from r1ray.serve.app import start
+
+    yield start(config)
+    serve.shutdown()
+
+
+async def load(url: str, clients: int, each: int, meanwhile: Any) -> list[Any]:
+    """What every request of a few clients got while something else happens."""
+
+    async def one(client: httpx.AsyncClient, stream: bool) -> list[Any]:
+        found = []
+        for _ in range(each):
+            answer = await client.post(f"{url}/v1/completions", json={**BODY, "stream": stream})
+            if stream:
+                found.append((answer.status_code, answer.text.count('"text"') > 1, "error" in answer.text))
+            else:
+                found.append((answer.status_code, answer.json()["usage"]["completion_tokens"] == 40, False))
+        return found
+
+    async with httpx.AsyncClient(timeout=120) as client:
+        asked = [one(client, stream=place % 2 == 1) for place in range(clients)]
+        _, *answers = await asyncio.gather(asyncio.to_thread(meanwhile), *asked)
+    return [found for one_client in answers for found in one_client]
+
+
+def text(url: str) -> str:
+    answer = httpx.post(f"{url}/v1/completions", json={**BODY, "logprobs": 0}, timeout=60).json()
+    return str(answer["choices"][0]["logprobs"]["token_logprobs"])
+
+
+def test_new_weights_and_a_dead_engine_cost_no_answer(config: ServeJobConfig, url: str, tmp_path: Path) -> None:
+    import ray
+    from ray import serve
+
+    from r1ray.serve.app import APP, start
+
+    assert httpx.get(f"{url}/health", timeout=60).json() == {"status": "ok"}
+    refused = httpx.post(f"{url}/v1/completions", json={"prompt": "a", "max_tokens": 10**6}, timeout=60)
+    assert refused.status_code == 400 and refused.json()["error"]["code"] == "context_length_exceeded"
+    before = text(url)
+    other = make_tiny_policy(tmp_path / "other", seed=9)
+    found = asyncio.run(load(url, 6, 4, lambda: start(config, weights=str(other), version=1)))
+    assert set(found) == {(200, True, False)}, "rolling out"
+    assert text(url) != before
+
+    def kill() -> None:
+        name = next(iter(serve.status().applications[APP].deployments.keys() - {"Ingress"}))
+        actors = [a for a in ray.util.list_named_actors(all_namespaces=True) if name in a["name"]]
+        ray.kill(ray.get_actor(actors[0]["name"], actors[0]["namespace"]))
+
+    found = asyncio.run(load(url, 6, 4, kill))
+    assert set(found) == {(200, True, False)}, "an engine died"
