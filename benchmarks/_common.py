@@ -46,7 +46,7 @@ def report(name: str, value: float, unit: str, target: float, repeats: int, **mo
     """Print the benchmark's last line: one JSON object."""
     line = {
         "name": name,
-        "value": round(value, 4),
+        "value": round(value, 4) if abs(value) >= 1e-3 else float(f"{value:.2g}"),
         "unit": unit,
         "target": target,
         "repeats": repeats,

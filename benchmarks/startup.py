@@ -87,7 +87,7 @@ def measure(arguments: argparse.Namespace, folder: Path, extensions: Path) -> No
     print(f"{imported - STARTED:6.1f} s  imports in the driver (Ray, torch, r1ray)")
     print(f"{time.time() - imported:6.1f} s  ray.init")
     gpus = float(torch.cuda.is_available())
-    resources = ResourcesConfig(learners=arguments.learners, learner_cpus=0.5, learner_gpus=gpus)
+    resources = ResourcesConfig(learners=arguments.learners, learner_cpus=0.5, learner_gpus=gpus, max_failures=0)
     columns: list[list[float]] = []
     for group in range(arguments.groups):
         payload = {"policy": arguments.policy, "clock": str(folder / "clock.json")}

@@ -145,15 +145,13 @@ class ZeroEngine:
         return int(tensor)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The model's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0; other
-        ranks get nothing."""
+        """The model's weights by their Hugging Face names. Where ranks share them they are gathered, and copied on rank
+        0; other ranks get nothing."""
         policy = saved_module(self.module)
-        if self._split:
-            with _whole(self._split):
-                return {name: tensor.clone() for name, tensor in policy_state_dict(policy).items()}
-        if self._zero.stage < 3:
+        if self._zero.stage < 3 and not self._split:
             return policy_state_dict(policy)
-        with self._gathered(list(policy.parameters()), modifier_rank=None):
+        shards = list(policy.parameters())
+        with _whole(self._split) if self._split else self._gathered(shards, modifier_rank=None):
             if self.rank:
                 return {}
             whole = policy_state_dict(policy)

@@ -59,8 +59,7 @@ def copied(engine: TrainEngine) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in engine.weights().items()}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("max_grad_norm", [0.5, 0.0])
+@pytest.mark.parametrize(("stage", "max_grad_norm"), [*((stage, 0.5) for stage in STAGES), (0, 0.0), (3, 0.0)])
 def test_every_stage_equals_plain_pytorch(
     max_grad_norm: float, stage: int, tiny_policy: Path, examples: list[Example]
 ) -> None:
@@ -123,7 +122,7 @@ def test_another_stage_goes_on_from_a_portable_checkpoint(
         assert found == pytest.approx(expected, rel=1e-4 if dtype == "float32" else 2e-2)
 
 
-@pytest.mark.parametrize("stage", [0, 2, 3])
+@pytest.mark.parametrize("stage", [0, 3])
 def test_adapters_train_alone_and_weights_come_merged(
     stage: int, tiny_policy: Path, examples: list[Example], tmp_path: Path
 ) -> None:
@@ -154,8 +153,7 @@ def test_bfloat16_learns_and_hands_out_bfloat16(stage: int, tiny_policy: Path, e
     assert {tensor.dtype for tensor in engine.weights().values()} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "dtype"), [*((stage, "float32") for stage in STAGES), (2, "bfloat16")])
 def test_a_bound_is_asked_once_and_scales_the_gradient(
     stage: int, dtype: str, tiny_policy: Path, examples: list[Example]
 ) -> None:
@@ -192,7 +190,7 @@ def test_a_missing_process_group_is_said(tiny_policy: Path, monkeypatch: pytest.
         make_zero(make_policy(tiny_policy), 0)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [0, 2, 3])
 def test_layers_thaw_under_every_stage_as_under_plain_pytorch(
     stage: int, examples: list[Example], tmp_path: Path
 ) -> None:

@@ -79,7 +79,7 @@ def test_many_partitions_find_what_one_finds(tmp_path: Path, monkeypatch: pytest
     assert one["manifest"]["content_hash"] == many["manifest"]["content_hash"]
 
 
-@pytest.mark.parametrize("after", (0, 1, 6, 11, 13, 18, 24, 60))
+@pytest.mark.parametrize("after", (0, 6, 13, 24, 60))
 def test_killed_anywhere_and_started_again_gives_the_same_corpus(tmp_path: Path, after: int) -> None:
     source = write_lines(tmp_path / "documents.jsonl", planted(120))
     whole = make(job(tmp_path / "whole", source, unit_mib=0.01, shard_rows=30))
