@@ -66,6 +66,7 @@ def compress(
         }
     with _no_pinning(), _quiet_library(), no_progress_bars():
         oneshot(model=model, tokenizer=tokenizer, recipe=modifiers, **data)
+        _plain_again(model)
         _store_as(model, getattr(torch, dtype))
         model.save_pretrained(out, save_compressed=True)
     tokenizer.save_pretrained(out)
@@ -106,6 +107,14 @@ def _modifiers(plan: SchemePlan, method: str) -> tuple[list[Any], Any]:
         return [GPTQModifier(**settings)], oneshot
     rounding = QuantizationModifier(**settings)
     return ([AWQModifier(), rounding] if method == "awq" else [rounding]), oneshot
+
+
+def _plain_again(model: nn.Module) -> None:
+    """Without the library's hooks that move weights in and out: what is changed from here on stays changed."""
+    from compressed_tensors.offload import remove_dispatch
+
+    remove_dispatch(model)
+    model.to("cpu")
 
 
 def _store_as(model: nn.Module, dtype: torch.dtype) -> None:

@@ -1,5 +1,6 @@
 """◆ The verb of `jobs/quantize.py`: each recipe a Ray task, side by side where the cluster has room."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from r1ray.cluster.preflight import nodes
 from r1ray.cluster.threads import available_cores, set_threads
 from r1ray.config.jobs import QuantizeJobConfig
 from r1ray.errors import R1RayError, ResourceError
+from r1ray.metrics.sinks import JsonlSink
 from r1ray.quantize import artifact
 from r1ray.quantize.bench import Bench
 from r1ray.quantize.gate import ACCEPTED, Examined, Footprint
@@ -71,6 +73,7 @@ def quantize(config: QuantizeJobConfig, run: Run) -> dict[str, Any]:
         }
         for done, name in _as_they_end(waiting, say):
             rows.append(_row(done, name))
+            _chart(run, len(rows), rows[-1])
             console.print(_line(rows[-1]), highlight=False, markup=False, soft_wrap=True)
             rows.sort(key=lambda row: names.index(row["recipe"]))
             _keep(run, parent, rows)
@@ -212,6 +215,14 @@ def _row(reference: Any, name: str) -> dict[str, Any]:
 def _line(row: Mapping[str, Any]) -> str:
     reasons = f": {'; '.join(row['reasons'])}" if row["reasons"] else ""
     return f"{row['recipe']}: {row['verdict']}{reasons}"
+
+
+def _chart(run: Run, number: int, row: Mapping[str, Any]) -> None:
+    """One line of metrics for each recipe that ends."""
+    names = ("accuracy", "mean_kl", "agreement", "perplexity", "bytes_ratio")
+    figures = {f"quantize/{name}": float(row["figures"][name]) for name in names if "figures" in row}
+    with contextlib.closing(JsonlSink(run.metrics_path)) as sink:
+        sink.write(number, figures)
 
 
 def _keep(run: Run, parent: Examined, rows: list[dict[str, Any]]) -> None:

@@ -42,7 +42,7 @@ def compressed(bench: Bench, out: Path, plan: SchemePlan, method: str, network: 
     settings = bench.config.quantize
     network = bench.network() if network is None else network
     compress(
-        network.to(bench.device),
+        network,  # llm-compressor finds a GPU by itself
         bench.tokenizer,
         plan,
         out,

@@ -1,5 +1,7 @@
 """compressed-tensors folders by llm-compressor: what transformers computes with them, and what our engine does."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,14 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from r1ray.config.quantize import GateConfig, QuantizeConfig, RecoveryConfig
+from r1ray.data.encoding import TokenRow
 from r1ray.generation.engine import Prompt, SamplingParams
 from r1ray.generation.transformers_engine import TransformersEngine
 from r1ray.models.loading import load_network
 from r1ray.quantize import work
 from r1ray.quantize.bench import Bench
+from r1ray.quantize.distributions import compare
 from r1ray.quantize.recipes import RECIPES
 
 pytest.importorskip("llmcompressor", reason="the extra `quantize` is not installed")
@@ -52,9 +57,6 @@ def test_mixed_stores_feed_forward_in_four_bits_and_attention_in_eight(bench: Be
 @pytest.mark.slow
 def test_gptq_is_nearer_to_the_parent_than_rounding(bench: Bench, tmp_path: Path) -> None:
     """On the calibration rows themselves, where GPTQ minimises each layer's error."""
-    from r1ray.data.encoding import TokenRow
-    from r1ray.quantize.distributions import compare
-
     rows = [TokenRow(token_ids=ids, response_mask=[False] + [True] * (len(ids) - 1)) for ids in bench.calibration()]
     apart = {}
     for name in ("rtn-w4a16", "gptq-w4a16"):
@@ -62,3 +64,20 @@ def test_gptq_is_nearer_to_the_parent_than_rounding(bench: Bench, tmp_path: Path
         RECIPES[name].build(bench, folder)
         apart[name] = compare(bench.network(), bench.network(folder), rows).mean_kl
     assert apart["gptq-w4a16"] < apart["rtn-w4a16"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("repair", ["layers", "finetune"])
+def test_a_repair_comes_nearer_to_the_parent(bench: Bench, repair: str) -> None:
+    strict = replace(
+        bench.config,
+        gate=GateConfig(margin=0, texts=0, rows=4, mean_kl=1e-4),
+        quantize=QuantizeConfig(repair=repair, repair_rounds=1, repair_share=0.5, sensitivity=4),
+        recovery=RecoveryConfig(steps=16),
+    )
+    bench = replace(bench, config=strict)
+    told = work.run_recipe(bench, "rtn-w4a16", work.examine_parent(bench))
+    first = json.loads((bench.folder / "rtn-w4a16" / "artifact.json").read_text())
+    assert (first["verdict"], told["repairs"]) == ("rejected", 1)
+    assert told["figures"]["mean_kl"] < first["figures"]["mean_kl"]
+    assert told["details"]["layers"] == ({"W4A16": 7, "W8A8": 7} if repair == "layers" else {"W4A16": 14})
