@@ -1,6 +1,7 @@
 """The thread around an engine: delivery, refusal, cancellation and death."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ class CountingEngine:
     version: int = 0
     context_length: int = 100
     dies_at: int = 10**9
+    step_s: float = 0.0
     running: dict[str, EngineRequest] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
     iterations: int = 0
@@ -37,6 +39,7 @@ class CountingEngine:
 
     def step(self) -> list[EngineEvent]:
         self.iterations += 1
+        time.sleep(self.step_s)
         if self.iterations >= self.dies_at:
             raise RuntimeError("broken")
         events = []
@@ -102,16 +105,18 @@ def test_too_much_is_refused_with_a_time_to_come_back() -> None:
     asyncio.run(main())
 
 
-def test_leaving_cancels() -> None:
+def test_leaving_frees_the_place_within_two_iterations() -> None:
     async def main() -> None:
-        engine = CountingEngine()
+        engine = CountingEngine(step_s=0.005)
         runner = EngineRunner(engine)
         stream = runner.generate(asked("left", 10**9))
-        await anext(stream)
+        for _ in range(5):
+            await anext(stream)
+        left_at = engine.iterations
         await stream.aclose()
         while engine.busy:
             await asyncio.sleep(0.001)
-        assert "left" in engine.cancelled
+        assert "left" in engine.cancelled and engine.iterations - left_at <= 2
         await runner.close()
 
     asyncio.run(main())

@@ -5,32 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeEngineConfig
 from r1ray.errors import ConfigError, ModelError
+from r1ray.generation.iteration import IterationEngine
 from r1ray.generation.llama_weights import LlamaSpec
 from r1ray.generation.paged.batcher import PagedEngine
 from r1ray.generation.paged.model import PagedModel
 from r1ray.generation.paged.rows import RowLimit
 from r1ray.generation.paged.transformers_model import TransformersPagedModel
 from r1ray.generation.stopping import StopRule, end_tokens
-from r1ray.models.loading import load_policy
+from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
 
 
 def make_iteration_engine(
-    config: ServeEngineConfig, policy: PolicyConfig, device: str = "cpu"
-) -> tuple[PagedEngine, PreTrainedTokenizerBase]:
+    config: ServeEngineConfig, policy: PolicyConfig
+) -> tuple[IterationEngine, PreTrainedTokenizerBase]:
     """The engine that `config.kind` names with the policy's weights, and the policy's tokenizer.
 
     Raises:
         ConfigError: the engine is not installed.
         ModelError: there is no model at the path, or the engine does not know its architecture.
     """
+    device = "cuda" if config.gpus else "cpu"
+    if config.kind == "vllm":
+        return _vllm(config, policy, device), load_tokenizer(policy.path)
     loaded, tokenizer = load_policy(policy)
     hf = loaded.to(device).eval()
     spec = LlamaSpec.of(hf)  # type: ignore[arg-type]
@@ -68,6 +73,24 @@ def find_gguf(path: str) -> Path | None:
         ]
         return found[0] if found else None
     return wheel_gguf() if path in ALIASES else None
+
+
+def _vllm(config: ServeEngineConfig, policy: PolicyConfig, device: str) -> IterationEngine:
+    from r1ray.generation.vllm_engine import VLLMEngine  # an extra
+    from r1ray.generation.vllm_iteration import VLLMIterationEngine
+
+    folder = resolve_model(policy.path)
+    engine = VLLMEngine(
+        folder,
+        dtype=policy.dtype,
+        device=torch.device(device),
+        max_rows=config.max_rows,
+        memory=config.memory,
+        logprobs_mode="raw_logprobs",
+        tensor=config.tensor,
+    )
+    length = int(engine.llm.llm_engine.model_config.max_model_len)
+    return VLLMIterationEngine(engine, context_length=length, cache_tokens=config.cache_tokens)
 
 
 def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: LlamaSpec | None) -> PagedModel:
