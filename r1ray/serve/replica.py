@@ -44,7 +44,7 @@ class EngineReplica:
         path, version = wanted["weights"], int(wanted["version"])
         if (path, version) != (self._weights, self._version):
             policy = replace(self._policy, path=path)
-            weights = await asyncio.to_thread(read_weights, policy)
+            weights = await asyncio.to_thread(read_weights, self._config, policy)
             await self._runner.load_weights(weights, version)
             self._weights, self._version, self._policy = path, version, policy
 

@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-import torch
-
 from r1ray.errors import R1RayError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, IterationEngine
 from r1ray.serve.errors import invalid, overloaded, unavailable
@@ -124,7 +122,7 @@ class EngineRunner:
             del self._sinks[request.id]
             self._post(lambda: self._cancel(request.id))
 
-    async def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
+    async def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
         """Swap between two steps; what runs goes on under the new weights."""
         await self._call(lambda: self._engine.load_weights(weights, version))
 

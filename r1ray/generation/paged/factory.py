@@ -1,5 +1,6 @@
 """From a model's path to an engine that serves it."""
 
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,12 @@ def make_iteration_engine(
         ModelError: there is no model at the path, or the engine does not know its architecture.
     """
     device = "cuda" if config.gpus else "cpu"
-    if config.kind == "vllm":
+    if config.kind == "vllm" or (config.kind == "auto" and config.gpus and find_spec("vllm")):
         return _vllm(config, policy, device), load_tokenizer(policy.path)
     loaded, tokenizer = load_policy(policy)
     hf = loaded.to(device).eval()
     spec = LlamaSpec.of(hf)  # type: ignore[arg-type]
-    kind = config.kind
-    if kind == "auto":
-        kind = "openvino" if spec is not None and device == "cpu" and find_spec("openvino") else "transformers"
-    if kind == "openvino":
+    if _kind(config, spec) == "openvino":
         model: PagedModel = _openvino(config, policy, hf, spec)
     else:
         model = TransformersPagedModel(hf, tokens=config.cache_tokens)  # type: ignore[arg-type]
@@ -103,14 +101,7 @@ def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: Ll
     from r1ray.generation.paged.openvino_model import OpenVINOModel  # an extra
 
     weights: dict[str, Tensor] = {name: value.detach() for name, value in hf.named_parameters()}
-    packed: dict[str, PackedMatrix | np.ndarray] = {}
-    gguf = find_gguf(policy.path) if config.weights in ("auto", "file") else None
-    if gguf is not None:
-        packed = dict(read_packed(gguf))
-        if unknown := packed.keys() - weights.keys() - spec.names.aliases.keys():
-            raise ModelError(f"{gguf} has matrices that its model does not: {', '.join(sorted(unknown)[:5])}.")
-    elif config.weights == "int8":
-        packed = {name: pack_int8(value.float().numpy()) for name, value in weights.items() if value.ndim == 2}
+    packed = _packed(config, policy, weights, spec.names.aliases.keys())
     return OpenVINOModel(
         spec,
         weights,
@@ -128,7 +119,34 @@ def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
     return f"{config.kind}/{config.weights}/{policy.dtype}/{config.cache_precision}/{config.activation_group}"
 
 
-def read_weights(policy: PolicyConfig) -> dict[str, Tensor]:
-    """A policy's parameters by their Hugging Face names, for `load_weights`."""
+def read_weights(config: ServeEngineConfig, policy: PolicyConfig) -> dict[str, Tensor | PackedMatrix]:
+    """A policy's parameters by their Hugging Face names, for `load_weights`: packed as a new engine would have them."""
     loaded, _ = load_policy(policy)
-    return {name: value.detach() for name, value in loaded.named_parameters()}
+    weights = {name: value.detach() for name, value in loaded.named_parameters()}
+    given: dict[str, Any] = dict(weights)
+    if _kind(config, LlamaSpec.of(loaded)) == "openvino":  # type: ignore[arg-type]
+        given |= {name: one for name, one in _packed(config, policy, weights, ()).items() if name in weights}
+    return given
+
+
+def _kind(config: ServeEngineConfig, spec: LlamaSpec | None) -> str:
+    if config.kind != "auto":
+        return config.kind
+    if config.gpus:
+        return "transformers"
+    return "openvino" if spec is not None and find_spec("openvino") else "transformers"
+
+
+def _packed(
+    config: ServeEngineConfig, policy: PolicyConfig, weights: Mapping[str, Tensor], aliases: Collection[str]
+) -> dict[str, PackedMatrix | np.ndarray]:
+    """What stands in for some of the weights: a GGUF file's own numbers, or eight bits where they are asked for."""
+    gguf = find_gguf(policy.path) if config.weights in ("auto", "file") else None
+    if gguf is not None:
+        packed = dict(read_packed(gguf))
+        if unknown := packed.keys() - weights.keys() - set(aliases) - {"lm_head.weight"}:
+            raise ModelError(f"{gguf} has matrices that its model does not: {', '.join(sorted(unknown)[:5])}.")
+        return packed
+    if config.weights == "int8":
+        return {name: pack_int8(value.float().numpy()) for name, value in weights.items() if value.ndim == 2}
+    return {}
