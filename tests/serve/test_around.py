@@ -98,6 +98,10 @@ def test_a_warm_answer_equals_the_cold_one_and_needs_no_engine():
     client.post("/v1/chat/completions", json={**ASK, "max_tokens": 3})
     client.post("/v1/chat/completions", json={**ASK, "temperature": 1})
     assert engines["stable"].asked == 3
+    for _ in range(2):
+        client.post("/v1/chat/completions", json={**ASK, "temperature": 1, "cache": True})
+        client.post("/v1/chat/completions", json={**ASK, "cache": False})
+    assert engines["stable"].asked == 6
 
 
 def test_a_roll_out_makes_remembered_answers_unreachable_and_keeps_none_of_the_weights_before():

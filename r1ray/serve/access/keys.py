@@ -3,10 +3,12 @@
 A key is 256 random bits, so a plain SHA-256 of it cannot be guessed backwards; a slow hash is for passwords.
 """
 
+import fcntl
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +69,6 @@ class KeyRing:
         tokens_per_day: int | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown now and never again."""
-        self._refresh()
         secret = PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
             id=secrets.token_hex(4),
@@ -80,7 +81,8 @@ class KeyRing:
             tokens_per_minute=tokens_per_minute,
             tokens_per_day=tokens_per_day,
         )
-        self._write({**self._keys, key.hash: key})
+        with self._changing():
+            self._write({**self._keys, key.hash: key})
         return key, secret
 
     def revoke(self, key_id: str) -> ApiKey:
@@ -89,13 +91,22 @@ class KeyRing:
         Raises:
             ConfigError: there is none such.
         """
-        self._refresh()
-        key = next((key for key in self._keys.values() if key.id == key_id), None)
-        if key is None:
-            raise ConfigError(f"{self._path} has no key {key_id!r}. `r1ray keys list` shows those that are there.")
-        revoked = replace(key, revoked=key.revoked or _now())
-        self._write({**self._keys, key.hash: revoked})
+        with self._changing():
+            key = next((key for key in self._keys.values() if key.id == key_id), None)
+            if key is None:
+                raise ConfigError(f"{self._path} has no key {key_id!r}. `r1ray keys list` shows those that are there.")
+            revoked = replace(key, revoked=key.revoked or _now())
+            self._write({**self._keys, key.hash: revoked})
         return revoked
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Two commands at once must not undo each other's work."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._refresh()
+            yield
 
     def _refresh(self) -> None:
         try:
@@ -109,7 +120,6 @@ class KeyRing:
             self._stamp = stamp
 
     def _write(self, keys: Mapping[str, ApiKey]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, {"keys": [asdict(key) for key in keys.values()]})
         self._path.chmod(0o600)
         self._refresh()

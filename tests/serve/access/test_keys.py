@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_two_keys_are_never_the_same(tmp_path):
     ring = KeyRing(tmp_path / "keys.json")
     assert len({ring.add("mia")[1] for _ in range(20)}) == 20
     assert len(ring.entries()) == 20
+
+
+def test_keys_that_are_made_at_the_same_time_are_all_kept(tmp_path):
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: KeyRing(path).add(f"user {number}"), range(16)))
+    assert {key.name for key in KeyRing(path).entries()} == {f"user {number}" for number in range(16)}
 
 
 def test_a_revoked_key_is_refused_by_a_service_that_is_already_running(tmp_path):
