@@ -16,9 +16,10 @@ import sys
 import time
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from benchmarks._common import report
+from benchmarks._llama import llama_shape, random_rows
 from r1ray.config.optim import OptimConfig
 from r1ray.data.encoding import TokenRow
 from r1ray.models.activation_checkpointing import checkpoint_layers
@@ -31,30 +32,14 @@ def measure(every: int, tokens: int, steps: int) -> dict[str, float]:
     """Bytes that a step needs beyond what lasts, and its seconds."""
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    shape = LlamaConfig(  # SmolLM2-135M's layers, with a small vocabulary: its logits would hide the rest
-        vocab_size=1024,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        tie_word_embeddings=True,
-    )
+    shape = llama_shape("smollm2-135m", vocab_size=1024)  # its own vocabulary's logits would hide the rest
     model = LlamaForCausalLM(shape)
     if every:
         checkpoint_layers(model, every)
     dtype = "bfloat16" if device == "cuda" else "float32"
     engine = TorchEngine(Policy(model), OptimConfig(), total_steps=steps + 1, device=device, dtype=dtype)
     engine.module.train()
-    length = 512
-    generator = torch.Generator().manual_seed(0)
-    rows = {
-        str(n): TokenRow(
-            token_ids=torch.randint(0, 1024, (length,), generator=generator).tolist(),
-            response_mask=[False] + [True] * (length - 1),
-        )
-        for n in range(tokens // length)
-    }
+    rows = random_rows(tokens // 512, 512, shape.vocab_size)
     objective = SFTObjective(rows, tokens_per_microbatch=tokens, logits_chunk=512)
 
     def step(names: list[str]) -> float:

@@ -12,16 +12,16 @@ of dense bfloat16 as the maker states it.
 import argparse
 import statistics
 import time
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks._common import report
+from benchmarks._llama import llama_shape, random_rows
 from r1ray.config.optim import OptimConfig
-from r1ray.data.encoding import TokenRow
 from r1ray.models.activation_checkpointing import checkpoint_layers
+from r1ray.models.compiled import compile_layers
 from r1ray.models.policy import Policy
 from r1ray.train.plain import TorchEngine
 from r1ray.train.sft import SFTObjective
@@ -30,44 +30,22 @@ PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOP/s (SXM)."""
 
 
-def shape(small: bool) -> LlamaConfig:
-    """TinyLlama-1.1B's, or a toy to try the script on a CPU."""
-    if small:
-        return LlamaConfig(
-            vocab_size=512,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    return LlamaConfig(
-        vocab_size=32_000,
-        hidden_size=2048,
-        intermediate_size=5632,
-        num_hidden_layers=22,
-        num_attention_heads=32,
-        num_key_value_heads=4,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
-
-
-def compile_pieces(model: nn.Module) -> None:
-    """Let the compiler fuse what is many small kernels: feed-forward blocks and norms."""
-    trunk: Any = model.get_submodule("model")
-    for layer in trunk.layers:
-        layer.mlp.compile()
-        layer.input_layernorm.compile()
-        layer.post_attention_layernorm.compile()
-    trunk.norm.compile()
-
-
 def flops_per_token(config: LlamaConfig, weights: int, length: int) -> float:
     """Of forward and backward pass."""
     embedding = config.vocab_size * config.hidden_size
     attention = 6 * config.num_hidden_layers * config.hidden_size * length
     return 6.0 * (weights - embedding) + attention
+
+
+def profiled(step: Callable[[], float]) -> None:
+    """Print what a step's time on the GPU (on a machine without one, the CPU) goes into, by kernel."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profile:
+        step()
+    order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    print(profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
 
 
 def main() -> None:
@@ -79,50 +57,49 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="counted, after three that warm up")
     parser.add_argument("--checkpoint-layers", type=int, default=0)
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--profile", action="store_true", help="of one more step, by kernel")
     parser.add_argument("--small", action="store_true", help="a toy, to try the script")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = shape(arguments.small)
+    config = llama_shape("toy" if arguments.small else "tinyllama-1.1b")
     torch.manual_seed(0)
     with torch.device(device):
         model = LlamaForCausalLM(config)
     weights = sum(parameter.numel() for parameter in model.parameters())
+    if not arguments.no_compile:
+        compile_layers(model)
     if arguments.checkpoint_layers:
         checkpoint_layers(model, arguments.checkpoint_layers)
-    if not arguments.no_compile:
-        compile_pieces(model)
     optim = OptimConfig(lr=1e-5, tokens_per_microbatch=arguments.tokens, logits_chunk=arguments.tokens)
     steps = arguments.steps + 3
     engine = TorchEngine(Policy(model), optim, total_steps=steps, device=device, dtype="bfloat16")
     engine.module.train()
 
-    count = arguments.tokens // arguments.length
-    rows = {
-        str(n): TokenRow(
-            token_ids=torch.randint(0, config.vocab_size, (arguments.length,)).tolist(),
-            response_mask=[False] + [True] * (arguments.length - 1),
-        )
-        for n in range(count * arguments.microbatches)
-    }
+    rows = random_rows(
+        arguments.tokens // arguments.length * arguments.microbatches, arguments.length, config.vocab_size
+    )
     objective = SFTObjective(rows, tokens_per_microbatch=arguments.tokens, logits_chunk=arguments.tokens)
     batches = objective.microbatches(list(rows))
     total = sum(map(objective.count, batches))
     print(f"{weights / 1e9:.2f} B weights, {len(batches)} micro-batches of {arguments.tokens} tokens a step")
 
-    seconds, losses = [], []
-    for step in range(steps):
-        start = time.perf_counter()
+    def train_step() -> float:
         summed = torch.zeros((), device=device)
         for batch in batches:
             loss, _ = objective.loss(engine, batch)
             engine.backward(loss / total)
             summed += loss.detach()
         engine.step()
-        losses.append(float(summed) / total)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        return float(summed) / total  # which waits for the device
+
+    seconds = []
+    for step in range(steps):
+        start = time.perf_counter()
+        loss = train_step()
         seconds.append(time.perf_counter() - start)
-        print(f"step {step}: {seconds[-1]:.3f} s, loss {losses[-1]:.4f}", flush=True)
+        print(f"step {step}: {seconds[-1]:.3f} s, loss {loss:.4f}", flush=True)
+    if arguments.profile:
+        profiled(train_step)
     per_second = arguments.tokens * len(batches) / statistics.median(seconds[3:])
     peak = next((v for k, v in PEAK.items() if device == "cuda" and k in torch.cuda.get_device_name()), 0.0)
     flops = per_second * flops_per_token(config, weights, arguments.length)

@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "what this machine has, and what is missing or in conflict",
     "plan": "sizes and resources of a job before it starts",
     "chat": "talk to a model in the terminal",
+    "corpus": "versions of a corpus: log, diff, checkout, verify, prune",
     "report": "write a run's report.html again",
     "lineage": "where a run's models came from",
     "keys": "API keys of a service: add, list, revoke",

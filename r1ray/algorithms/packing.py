@@ -11,6 +11,7 @@ computed once. Everything but attention sees one row of tokens; `AttentionBlock`
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,15 +31,16 @@ class AttentionBlock:
     """Where each segment's tokens lie in the micro-batch; any place for padding."""
     keys: Int[Tensor, "K S"]
     """Where the tokens lie that it may see: its prompt, then itself."""
-    mask: Bool[Tensor, "K 1 T S"]
-    """True = may attend. Every query has something to attend to, padding too."""
-    causal: bool = False
-    """The segments see nothing beside themselves: T = S, and `mask` is the lower triangle."""
+    mask: Bool[Tensor, "K 1 T S"] | None
+    """True = may attend. Every query has something to attend to, padding too. None: the segments see nothing beside
+    themselves, so T = S and the mask would be the lower triangle."""
+    start: int | None = None
+    """Where the first segment begins if all are of T tokens and lie one behind the other; None where they do not."""
 
     def to(self, device: torch.device | str) -> "AttentionBlock":
         """The same block on another device."""
-        tensors = {name: getattr(self, name).to(device) for name in ("queries", "keys", "mask")}
-        return replace(self, **tensors)
+        mask = None if self.mask is None else _moved(self.mask, device)
+        return replace(self, queries=_moved(self.queries, device), keys=_moved(self.keys, device), mask=mask)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +51,11 @@ class PackedBatch:
     position_ids: Int[Tensor, " L"]
     blocks: tuple[AttentionBlock, ...]
     """Together they hold each of the L tokens as a query once, padding aside."""
-    places: Int[Tensor, " L"]
-    """Where the result for each token lies among the blocks' queries, block after block, row after row."""
+    places: Int[Tensor, " P"]
+    """Where the result for each token lies among the blocks' queries, block after block, row after row; P = L, but for
+    a share of a row that several ranks share (see `token_shares`)."""
+    in_order: bool
+    """Whether that is 0, 1, 2, …, L − 1: there is no padding but at the end."""
     predictors: Int[Tensor, " N"]
     """Where the hidden state that predicts each response token lies: at the token before it in its own rollout."""
     targets: Int[Tensor, " N"]
@@ -66,8 +71,19 @@ class PackedBatch:
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The same layout on another device."""
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "blocks"}
+        names = [f.name for f in fields(self) if f.name not in _NO_TENSORS]
+        tensors: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in names}
         return replace(self, blocks=tuple(block.to(device) for block in self.blocks), **tensors)
+
+
+_NO_TENSORS = ("blocks", "in_order")
+
+
+def _moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on another device. From page-locked memory, so that a GPU does not wait for it in between."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def pack(
@@ -203,7 +219,7 @@ def _lay_out(
     parts: list[list[int]], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], whole: bool
 ) -> PackedBatch:
     """Write a micro-batch's tensors."""
-    found: dict[str, list[int]] = {f.name: [] for f in fields(PackedBatch) if f.name not in ("blocks", "places")}
+    found: dict[str, list[int]] = {f.name: [] for f in fields(PackedBatch) if f.name not in (*_NO_TENSORS, "places")}
     segments: list[tuple[range, range]] = []  # of each prompt and response: what it may see beside itself, itself
     end = 0
     for part in parts:
@@ -236,6 +252,7 @@ def _lay_out(
     return PackedBatch(
         blocks=blocks,
         places=places,
+        in_order=bool((places == torch.arange(end)).all()),
         **{name: torch.tensor(values, dtype=torch.long) for name, values in found.items()},
     )
 
@@ -269,8 +286,12 @@ def _block(members: list[tuple[range, range]]) -> tuple[AttentionBlock, Int[Tens
     before, before_lengths = padded([member[0] for member in members])
     own, lengths = padded([member[1] for member in members])
     (rows, width), seen = own.shape, before.shape[1]
+    start = members[0][1].start
+    runs_on = [m[1] for m in members] == [range(at, at + width) for at in range(start, start + rows * width, width)]
+    if not seen:
+        return AttentionBlock(queries=own, keys=own, mask=None, start=start if runs_on else None), lengths
     sees_before = torch.arange(seen) < before_lengths[:, None]
     causal = torch.ones(width, width, dtype=torch.bool).tril()
     mask = torch.cat([sees_before[:, None].expand(rows, width, seen), causal.expand(rows, width, width)], dim=-1)
     keys = torch.cat([before, own], dim=1)
-    return AttentionBlock(queries=own, keys=keys, mask=mask.unsqueeze(1), causal=seen == 0), lengths
+    return AttentionBlock(queries=own, keys=keys, mask=mask.unsqueeze(1), start=start if runs_on else None), lengths

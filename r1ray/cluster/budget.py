@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from r1ray.cluster.shapes import ModelShape, model_shape
 from r1ray.config.jobs import PPOJobConfig
+from r1ray.config.optim import ZeroConfig
+from r1ray.config.policy import LoraConfig
 
 PROCESS = 600 * 2**20
 """A Python process with torch and Ray in it."""
@@ -35,36 +37,54 @@ class WorkerBudget:
         return self.parts["process"] + self.offloaded if self.on_gpu else self.total
 
 
+def trained_parts(
+    held: int, trained: int, *, width: int, zero: ZeroConfig, ranks: int, split: int = 1
+) -> tuple[dict[str, int], int]:
+    """Weights, gradients and optimizer of one rank under ZeRO (arXiv 1910.02054, section 3: what each stage shards), in
+    bytes, and how many of them are offloaded.
+
+    Args:
+        held, trained: how many weights there are, and how many of them learn.
+        width: bytes of a weight in the forward pass.
+        zero: stage and offload.
+        ranks: of the learner group.
+        split: how many of them share each matrix.
+    """
+    replicas = ranks // split
+    # Adam's two moments in float32, and a float32 copy of the weights where they are of two bytes.
+    optimizer = trained * (8 if width == 4 else 12) // split // (replicas if zero.stage >= 1 else 1)
+    weights = held * width // split // (replicas if zero.stage >= 3 else 1)
+    gradients = trained * width // split // (replicas if zero.stage >= 2 else 1)
+    offloaded = {"none": 0, "optimizer": optimizer, "all": optimizer + weights}[zero.offload]
+    return {"weights": weights, "gradients": gradients, "optimizer": optimizer}, offloaded
+
+
+def trained_weights(shape: ModelShape, lora: LoraConfig) -> int:
+    """How many learn: all, or the adapters."""
+    return shape.adapter_params(lora.rank, lora.targets) if lora.rank else shape.params
+
+
 def learner_budget(config: PPOJobConfig, shape: ModelShape) -> WorkerBudget:
-    """One rank of the learner group under ZeRO (arXiv 1910.02054, section 3: what each stage shards)."""
-    width, ranks, stage = BYTES[config.policy.dtype], config.resources.learners, config.zero.stage
-    lora = config.policy.lora
-    trained = shape.adapter_params(lora.rank, lora.targets) if lora.rank else shape.params
-    held = shape.params
+    """One rank of the learner group."""
+    width, lora = BYTES[config.policy.dtype], config.policy.lora
+    held, trained = shape.params, trained_weights(shape, lora)
     if config.critic.kind == "model":
         held += shape.params
-        critic = config.critic.lora
-        trained += shape.adapter_params(critic.rank, critic.targets) if critic.rank else shape.params
-    # Adam's two moments in float32, and a float32 copy of the weights where they are bfloat16.
-    moments = trained * (8 if width == 4 else 12)
-    weights = held * width // (ranks if stage >= 3 else 1)
-    optimizer = moments // (ranks if stage >= 1 else 1)
+        trained += trained_weights(shape, config.critic.lora)
+    parts, offloaded = trained_parts(held, trained, width=width, zero=config.zero, ranks=config.resources.learners)
     # In full training the reference is a second copy of the policy; under LoRA it is the policy without its adapters.
     reference = shape.params * width if config.ppo.needs_reference and not lora.rank else 0
     tokens = config.optim.tokens_per_microbatch
-    offload = config.zero.offload
     return WorkerBudget(
         parts={
             "process": PROCESS,
-            "weights": weights,
-            "gradients": trained * width // (ranks if stage >= 2 else 1),
-            "optimizer": optimizer,
+            **parts,
             "reference": reference,
             "activations": tokens * activation_values(shape, int(config.policy.gradient_checkpointing)) * width,
             "logits": 2 * min(tokens, config.optim.logits_chunk) * shape.vocab * 4,
         },
         on_gpu=config.resources.learner_gpus > 0,
-        offloaded={"none": 0, "optimizer": optimizer, "all": optimizer + weights}[offload],
+        offloaded=offloaded,
     )
 
 

@@ -1,8 +1,10 @@
 """What a failed call means: a lost process, whose call may be issued again, or an error that would come again."""
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import ray
 from ray.exceptions import (
     NodeDiedError,
@@ -23,18 +25,44 @@ LOST = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerC
 """The process is gone, or its result is: the call may be issued again. Anything else would fail again likewise."""
 
 
+MEMORY_FULL = 0.85
+"""Share of this machine's memory in use at which a death while starting is put down to it; Ray kills at 0.95."""
+MEMORY_WAITS = 4
+"""How often a start that failed for it is tried again,"""
+MEMORY_SECONDS = 10.0
+"""after so long: what fills the memory may be a worker that is about to end."""
+
+
 def join(member: "Member", ref: Any) -> None:
-    """Wait for a starting member.
+    """Wait for a starting member, and for memory where that is what it died of.
 
     Raises:
         R1RayError: what building the worker raised, or a `WorkerError` if its process died of it.
     """
-    try:
-        ray.get(ref)
-    except RayTaskError as error:
-        raise failure(member, "ready", error) from None
-    except LOST as error:
-        raise WorkerError(f"{member.name} died while it was being started ({error}).{last_words(member)}") from None
+    for wait in range(MEMORY_WAITS + 1):
+        try:
+            ray.get(ref)
+            return
+        except RayTaskError as error:
+            raise failure(member, "ready", error) from None
+        except LOST as error:
+            used = _memory_used()
+            full = used >= MEMORY_FULL or "memory" in str(error).lower()
+            if not full or wait == MEMORY_WAITS:
+                said = f"{member.name} died while it was being started ({error}).{last_words(member)}"
+                raise WorkerError(said + (_MEMORY.format(used=used) if full else "")) from None
+        time.sleep(MEMORY_SECONDS)
+        ref = member.revive()
+
+
+_MEMORY = (
+    "\nThis machine's memory is {used:.0%} full, and Ray kills workers when it is nearly so. End other programs, or "
+    "ask for fewer or smaller workers (resources.*, engine.max_rows, optim.tokens_per_microbatch)."
+)
+
+
+def _memory_used() -> float:
+    return float(psutil.virtual_memory().percent) / 100
 
 
 def failure(member: "Member", method: str, error: RayTaskError) -> R1RayError:

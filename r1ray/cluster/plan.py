@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from r1ray.cluster.budget import PROCESS, WorkerBudget, learner_budget, reward_budget, rollout_budget
-from r1ray.cluster.shapes import model_shape
+from r1ray.cluster.shapes import ModelShape, model_shape
 from r1ray.config.jobs import PPOJobConfig, TinyJobConfig, TuneJobConfig
+from r1ray.config.resources import ResourcesConfig
 from r1ray.config.trial import trial_config, trial_space
 
 GIB = 2**30
@@ -82,6 +83,22 @@ def gib(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.0f} MiB"
 
 
+def learner_group(resources: ResourcesConfig, budget: WorkerBudget | None) -> Workers:
+    """The ranks that train."""
+    return Workers(
+        kind="learner",
+        count=resources.learners,
+        cpus=resources.learner_cpus,
+        gpus=resources.learner_gpus,
+        budget=budget,
+    )
+
+
+def policy_line(path: str, shape: ModelShape | None) -> str:
+    """Where a model comes from and how large it is, as far as that is known."""
+    return f"{path}  ({shape.params / 1e6:,.0f} M weights)" if shape else path
+
+
 def make_plan(config: Any) -> Plan:
     """Derive the plan of a job. Reads the headers of a model's files and nothing else."""
     if isinstance(config, TuneJobConfig):
@@ -135,15 +152,9 @@ def _ppo_plan(config: PPOJobConfig) -> Plan:
         "learners": f"{resources.learners} × ZeRO stage {config.zero.stage}, {config.policy.dtype}",
     }
     shape = model_shape(config.policy.path)
-    sizes["policy"] = f"{config.policy.path}  ({shape.params / 1e6:,.0f} M weights)" if shape else config.policy.path
+    sizes["policy"] = policy_line(config.policy.path, shape)
     workers = (
-        Workers(
-            kind="learner",
-            count=resources.learners,
-            cpus=resources.learner_cpus,
-            gpus=resources.learner_gpus,
-            budget=learner_budget(config, shape) if shape else None,
-        ),
+        learner_group(resources, learner_budget(config, shape) if shape else None),
         Workers(
             kind="rollout",
             count=resources.rollout_workers,

@@ -1,7 +1,7 @@
 """What a reward model job asks for before it starts. No Ray here."""
 
-from r1ray.cluster.budget import BYTES, PROCESS, WorkerBudget, activation_values
-from r1ray.cluster.plan import Plan, Workers
+from r1ray.cluster.budget import BYTES, PROCESS, WorkerBudget, activation_values, trained_parts, trained_weights
+from r1ray.cluster.plan import Plan, learner_group, policy_line
 from r1ray.cluster.shapes import ModelShape, model_shape
 from r1ray.config.jobs import RewardModelJobConfig
 
@@ -22,33 +22,25 @@ def plan_reward_model(config: RewardModelJobConfig) -> Plan:
             sizes["labels"] = f"{labels.completions} completions of every step's prefix, {labels.kind}, {labels.rule}"
     sizes["micro-batch"] = f"at most {config.optim.tokens_per_microbatch:,} tokens on each learner"
     sizes["learners"] = f"{resources.learners} × ZeRO stage {config.zero.stage}, {config.policy.dtype}"
-    sizes["policy"] = f"{config.policy.path}  ({shape.params / 1e6:,.0f} M weights)" if shape else config.policy.path
+    sizes["policy"] = policy_line(config.policy.path, shape)
     # Engines and learners take turns, so the larger of both books is what the job needs.
-    learners = Workers(
-        kind="learner",
-        count=resources.learners,
-        cpus=resources.learner_cpus,
-        gpus=resources.learner_gpus,
-        budget=_learner(config, shape) if shape else None,
-    )
+    learners = learner_group(resources, _learner(config, shape) if shape else None)
     return Plan(sizes=sizes, workers=(learners,))
 
 
 def _learner(config: RewardModelJobConfig, shape: ModelShape) -> WorkerBudget:
     width = BYTES[config.policy.dtype]
-    ranks, stage, lora = config.resources.learners, config.zero.stage, config.policy.lora
-    trained = shape.adapter_params(lora.rank, lora.targets) if lora.rank else shape.params
-    weights = shape.params * width // (ranks if stage >= 3 else 1)
-    optimizer = trained * (8 if width == 4 else 12) // (ranks if stage >= 1 else 1)
+    trained = trained_weights(shape, config.policy.lora)
+    parts, offloaded = trained_parts(
+        shape.params, trained, width=width, zero=config.zero, ranks=config.resources.learners
+    )
     values = activation_values(shape, int(config.policy.gradient_checkpointing))
     return WorkerBudget(
         parts={
             "process": PROCESS,
-            "weights": weights,
-            "gradients": trained * width // (ranks if stage >= 2 else 1),
-            "optimizer": optimizer,
+            **parts,
             "activations": config.optim.tokens_per_microbatch * values * width,
         },
         on_gpu=config.resources.learner_gpus > 0,
-        offloaded={"none": 0, "optimizer": optimizer, "all": optimizer + weights}[config.zero.offload],
+        offloaded=offloaded,
     )

@@ -2,8 +2,8 @@
 
 import math
 
-from r1ray.cluster.budget import PROCESS, WorkerBudget, activation_values
-from r1ray.cluster.plan import Plan, Workers
+from r1ray.cluster.budget import PROCESS, WorkerBudget, activation_values, trained_parts, trained_weights
+from r1ray.cluster.plan import Plan, learner_group, policy_line
 from r1ray.cluster.shapes import ModelShape, model_shape
 from r1ray.config.jobs import SFTJobConfig
 
@@ -30,36 +30,32 @@ def plan_sft(config: SFTJobConfig) -> Plan:
     else:
         sizes["optimizer step"] = f"{sft.batch_tokens:,} tokens"
     sizes["learners"] = f"{resources.learners} × ZeRO stage {config.zero.stage}, {config.precision.dtype}"
-    sizes["policy"] = f"{config.policy.path}  ({shape.params / 1e6:,.0f} M weights)" if shape else config.policy.path
-    learners = Workers(
-        kind="learner",
-        count=resources.learners,
-        cpus=resources.learner_cpus,
-        gpus=resources.learner_gpus,
-        budget=sft_budget(config, shape) if shape else None,
-    )
+    sizes["policy"] = policy_line(config.policy.path, shape)
+    learners = learner_group(resources, sft_budget(config, shape) if shape else None)
     return Plan(sizes=sizes, workers=(learners,))
 
 
 def sft_budget(config: SFTJobConfig, shape: ModelShape) -> WorkerBudget:
     """One rank, the engine of its examinations included."""
     width = 4 if config.precision.dtype == "float32" else 2
-    ranks, stage, lora = config.resources.learners, config.zero.stage, config.policy.lora
-    trained = shape.adapter_params(lora.rank, lora.targets) if lora.rank else shape.params
-    weights = shape.params * width // (ranks if stage >= 3 else 1)
-    optimizer = trained * (8 if width == 4 else 12) // (ranks if stage >= 1 else 1)
+    parts, offloaded = trained_parts(
+        shape.params,
+        trained_weights(shape, config.policy.lora),
+        width=width,
+        zero=config.zero,
+        ranks=config.resources.learners,
+        split=config.parallel.tensor,
+    )
     every = config.parallel.checkpoint_layers or int(config.policy.gradient_checkpointing)
-    tokens = config.optim.tokens_per_microbatch
+    tokens = config.optim.tokens_per_microbatch // config.parallel.sequence
     return WorkerBudget(
         parts={
             "process": PROCESS,
-            "weights": weights,
-            "gradients": trained * width // (ranks if stage >= 2 else 1),
-            "optimizer": optimizer,
+            **parts,
             "activations": tokens * activation_values(shape, every) * width,
             "logits": 2 * min(tokens, config.optim.logits_chunk) * shape.vocab * 4,
             "evaluation": shape.params * (4 if config.policy.dtype == "float32" else 2),
         },
         on_gpu=config.resources.learner_gpus > 0,
-        offloaded={"none": 0, "optimizer": optimizer, "all": optimizer + weights}[config.zero.offload],
+        offloaded=offloaded,
     )

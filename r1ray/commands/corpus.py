@@ -1,4 +1,4 @@
-"""`r1ray corpus log|diff|checkout|verify`: versions of a corpus."""
+"""`r1ray corpus log|diff|checkout|verify|prune`: versions of a corpus."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from r1ray.data.corpus.compare import Difference, compare
+from r1ray.data.corpus.prune import prune
 from r1ray.data.corpus.publish import current_version, damaged_shards, show_version
 from r1ray.data.versions import find_version, list_versions, read_manifest
 from r1ray.errors import ConfigError, DataError
@@ -16,13 +17,14 @@ USAGE = """usage: r1ray corpus log FOLDER               its versions, oldest fir
        r1ray corpus diff A B                 rows, counts and settings that differ; A and B are folders or FOLDER@HASH
        r1ray corpus checkout FOLDER@HASH     make that version the one in the folder
        r1ray corpus verify FOLDER            every shard against its hash
+       r1ray corpus prune FOLDER COUNT       remove all but the newest COUNT versions, and work that was left for a day
 
 HASH is the beginning of a content hash. Training reads an older version as --problems.path FOLDER@HASH."""
-_ARGUMENTS = {"log": 1, "diff": 2, "checkout": 1, "verify": 1}
+_ARGUMENTS = {"log": 1, "diff": 2, "checkout": 1, "verify": 1, "prune": 2}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse and do one of the four."""
+    """Parse and do one of the five."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return
@@ -39,6 +41,12 @@ def main(arguments: Sequence[str]) -> None:
         output = Path(folder).expanduser().absolute()
         show_version(output, find_version(output, version))
         console.print(f"{output} is now {current_version(output)}", highlight=False, soft_wrap=True)
+    elif verb == "prune":
+        if not rest[1].isdecimal() or rest[1] == "0":
+            raise ConfigError(f"r1ray corpus prune: {rest[1]!r} is no count of versions; expected 1 or more.")
+        read_manifest(rest[0])
+        for name in prune(Path(rest[0]).expanduser().absolute(), int(rest[1])):
+            console.print(f"removed {name}", highlight=False, soft_wrap=True)
     else:
         if damaged := damaged_shards(rest[0]):
             raise DataError(f"{rest[0]}: {', '.join(damaged)} are not what the manifest says. Run the job again, or "

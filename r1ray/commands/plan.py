@@ -29,8 +29,14 @@ def main(arguments: Sequence[str]) -> None:
     from r1ray.cluster.plan import make_plan  # after parsing: it imports Ray
     from r1ray.cluster.plan_reward_model import plan_reward_model
     from r1ray.cluster.plan_sft import plan_sft
+    from r1ray.data.corpus.sizes import plan_corpus
 
-    plans: dict[str, Callable[[Any], Plan]] = {"ppo": make_plan, "sft": plan_sft, "reward_model": plan_reward_model}
+    plans: dict[str, Callable[[Any], Plan]] = {
+        "ppo": make_plan,
+        "sft": plan_sft,
+        "reward_model": plan_reward_model,
+        "corpus": plan_corpus,
+    }
     kind = job_name(config)
     if kind not in plans:
         raise ConfigError(f"There is no plan of {kind} jobs; expected one of {', '.join(plans)}.")

@@ -7,6 +7,8 @@ from r1ray.config.base import require, require_choice, require_range
 PROFILES = ("reasoning", "web")
 MAPPED = ("question", "solution", "answer", "text", "family", "level", "parent", "metadata")
 DETECTORS = ("email", "phone", "credit_card", "iban", "ip", "national_id")
+NAME_DETECTORS = ("person", "address")
+"""By a model that recognises entities (extra `pii`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +38,17 @@ class CorpusConfig:
     max_line_mib: float = 16.0
     """MiB beyond which a line is quarantined rather than read."""
     shard_rows: int = 20_000
-    """Rows in one shard."""
+    """Most rows in one shard, about."""
+    shard_mib: float = 64.0
+    """Most MiB of text in one shard, about: a shard is sorted in memory, so long documents come in fewer rows."""
     tokenizer: str = ""
     """Model whose tokenizer turns the rows into packed shards of token ids, under `tokens/`; empty = none."""
+    partition_mib: float = 256.0
+    """MiB of input that one partition of the shuffle stands for: what deduplication holds in memory at a time."""
     work_cpus: float = 1.0
     """CPUs booked by one task."""
+    keep: int = 0
+    """Versions that stay, the newest ones; work that was left for a day goes too. 0 = all stay."""
 
     def __post_init__(self) -> None:
         require(bool(self.output), "corpus.output", self.output, "a folder")
@@ -50,11 +58,12 @@ class CorpusConfig:
             known, _, given = pair.partition("=")
             require(bool(known and given), "corpus.mapping", pair, "`question=prompt`: known field, `=`, field given")
             require_choice("corpus.mapping", known, MAPPED)
-        for name in ("unit_mib", "max_line_mib"):
+        for name in ("unit_mib", "max_line_mib", "shard_mib", "partition_mib"):
             require_range(f"corpus.{name}", getattr(self, name), 0.001)
         for name in ("count", "shard_rows"):
             require_range(f"corpus.{name}", getattr(self, name), 1)
         require_range("corpus.max_number", self.max_number, 2)
+        require_range("corpus.keep", self.keep, 0)
         require(self.work_cpus > 0, "corpus.work_cpus", self.work_cpus, "more than 0")
 
 
@@ -131,8 +140,12 @@ class PrivacyConfig:
     """What is masked. Detectors prefer to miss a number rather than to mask one that belongs to a problem."""
 
     detectors: tuple[str, ...] = DETECTORS
-    """Which detectors run; empty = nothing is masked."""
+    """Which detectors run; empty = nothing is masked. `person` and `address` besides, with the extra `pii`: by a model
+    that recognises entities, and so not for problems, whose people are invented."""
+    name_model: str = "en_core_web_lg"
+    """Of `person` and `address`: name or folder of a spaCy pipeline."""
 
     def __post_init__(self) -> None:
         for name in self.detectors:
-            require_choice("privacy.detectors", name, DETECTORS)
+            require_choice("privacy.detectors", name, DETECTORS + NAME_DETECTORS)
+        require(bool(self.name_model), "privacy.name_model", self.name_model, "a pipeline's name or folder")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from r1ray.config.augment import AugmentConfig
-from r1ray.config.classify import DomainConfig, NoiseConfig
+from r1ray.config.classify import DomainConfig, NoiseConfig, SemanticDedupConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
@@ -36,6 +36,7 @@ from r1ray.config.sft import (
     TransferConfig,
 )
 from r1ray.config.shards import ShardsConfig
+from r1ray.config.synthesize import SynthesizeConfig
 from r1ray.config.tiny import TinyConfig
 from r1ray.config.tune import SearcherConfig, TuneConfig
 from r1ray.errors import ConfigError
@@ -130,12 +131,36 @@ class SFTJobConfig:
                 "precision.dtype `float16` needs a GPU (DeepSpeed refuses it on a CPU without fp16 units): set "
                 "resources.learner_gpus to 1, or precision.dtype to `float32` or `bfloat16`."
             )
-        for name in ("tensor", "sequence"):
-            if (ranks := getattr(self.parallel, name)) > 1:
-                raise ConfigError(
-                    f"parallel.{name} is {ranks}: the packed attention of training is not split over ranks yet. Set it "
-                    "to 1; zero.stage 3 splits the weights, and parallel.checkpoint_layers saves activations."
-                )
+        self._check_parallel()
+
+    def _check_parallel(self) -> None:
+        tensor, sequence, learners = self.parallel.tensor, self.parallel.sequence, self.resources.learners
+        if tensor == sequence == 1:
+            return
+        name, ranks = ("parallel.tensor", tensor) if tensor > 1 else ("parallel.sequence", sequence)
+        if tensor > 1 and sequence > 1:
+            raise ConfigError(
+                f"parallel.tensor is {tensor} and parallel.sequence {sequence}: DeepSpeed gives the ranks of a row one "
+                "or the other. Set one of them to 1."
+            )
+        if learners % ranks:
+            raise ConfigError(
+                f"{name} is {ranks} and resources.learners {learners}: as many learners share each row, so "
+                "resources.learners must be a multiple of it."
+            )
+        if tensor > 1 and self.zero.stage not in (1, 2):
+            raise ConfigError(
+                f"parallel.tensor is {tensor} at zero.stage {self.zero.stage}: matrices are split under stages 1 and 2."
+            )
+        hindered = {
+            "accumulation.kind `adaptive`, which measures whole micro-batches on one learner": self.accumulation.kind
+            == "adaptive",
+            "policy.compile": self.policy.compile,
+            "policy.lora.rank above 0": tensor > 1 and self.policy.lora.rank > 0,
+        }
+        for what, is_set in hindered.items():
+            if is_set:
+                raise ConfigError(f"{name} is {ranks}, which does not go with {what}: set one of them back.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,10 +218,20 @@ class CorpusJobConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     domain: DomainConfig = field(default_factory=DomainConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
+    semantic: SemanticDedupConfig = field(default_factory=SemanticDedupConfig)
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    synthesize: SynthesizeConfig = field(default_factory=SynthesizeConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The teacher, where `synthesize.teacher` is `engine`; nothing else uses it, nor `engine`."""
+    engine: EngineConfig = field(default_factory=EngineConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows are made from the rows that are read."""
+        return bool(self.augment.operators) or self.synthesize.generations > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,6 +35,9 @@ class PolicyConfig:
     """`float32` or `bfloat16`. On a CPU without bf16 units float32 is 2.6 to 4 times faster."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about 20 % slower."""
+    compile: bool = False
+    """Let the compiler fuse what lies between the matrix products of a layer in training: worth its minute of start-up
+    on a GPU. Needs a C++ compiler."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Train adapters only."""
 

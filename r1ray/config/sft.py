@@ -177,9 +177,10 @@ class ParallelConfig:
     """How one example is shared by several ranks, through DeepSpeed."""
 
     tensor: int = 1
-    """Ranks that share each matrix (AutoTP); 1 = off."""
+    """Ranks that share each matrix of the layers (AutoTP); 1 = off. At ZeRO stages 1 and 2."""
     sequence: int = 1
-    """Ranks that share each row's tokens (Ulysses, arXiv 2309.14509); 1 = off. Must divide the attention heads."""
+    """Ranks that share each row's tokens (Ulysses, arXiv 2309.14509); 1 = off. Must divide the attention heads, and
+    divide the key heads or be divided by them."""
     checkpoint_layers: int = 0
     """Activation checkpointing: keep the input of every k-th layer and recompute the layers between; 0 = keep all."""
 

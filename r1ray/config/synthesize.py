@@ -17,6 +17,8 @@ class SynthesizeConfig:
 
     generations: int = 0
     """How often the problems are mutated; 0 = nothing is synthesized."""
+    seeds: int = 2000
+    """Most worked problems of a corpus that are grown from: those with the smallest ids, which are hashes."""
     population: int = 500
     """Most problems that are mutated in one generation, rare patterns first."""
     children: int = 2
@@ -50,7 +52,7 @@ class SynthesizeConfig:
     """Of every choice that is not the teacher's."""
 
     def __post_init__(self) -> None:
-        for name in ("population", "children", "samples", "max_new_tokens", "requests", "batch"):
+        for name in ("seeds", "population", "children", "samples", "max_new_tokens", "requests", "batch"):
             require_range(f"synthesize.{name}", getattr(self, name), 1)
         for name in ("generations", "temperature", "retries"):
             require_range(f"synthesize.{name}", getattr(self, name), 0)

@@ -28,5 +28,5 @@ def make_engine(engine: EngineConfig, policy: PolicyConfig, device: torch.device
             max_rows=engine.max_rows,
             memory=engine.memory,
         )
-    model, tokenizer = load_policy(replace(policy, lora=LoraConfig(), gradient_checkpointing=False))
+    model, tokenizer = load_policy(replace(policy, lora=LoraConfig(), gradient_checkpointing=False, compile=False))
     return TransformersEngine(model.to(device).eval(), tokenizer, max_rows=engine.max_rows)  # type: ignore[arg-type]

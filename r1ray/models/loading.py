@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from r1ray.config.policy import LoraConfig, PolicyConfig
 from r1ray.errors import ModelError
+from r1ray.models.compiled import compile_layers
 from r1ray.models.compressed import is_compressed, plain_network
 from r1ray.models.gguf import converted_gguf
 from r1ray.models.quiet import no_progress_bars
@@ -110,6 +111,7 @@ def load_policy(config: PolicyConfig, dropout: float = 0.0) -> tuple[nn.Module, 
         dtype=config.dtype,
         dropout=dropout,
         gradient_checkpointing=config.gradient_checkpointing,
+        compiled=config.compile,
     )
     return add_lora(model, config.lora, task="CAUSAL_LM"), load_tokenizer(folder)
 
@@ -121,6 +123,7 @@ def load_network(
     dtype: str,
     dropout: float = 0.0,
     gradient_checkpointing: bool = False,
+    compiled: bool = False,
     num_labels: int = 0,
 ) -> Any:
     """A network from a Hugging Face folder by one of transformers' `Auto…` classes, with scaled-dot-product attention.
@@ -149,6 +152,8 @@ def load_network(
         raise ModelError(f"{folder} does not open with {loader.__name__}: {error}") from error
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if compiled:
+        compile_layers(model)
     return model
 
 

@@ -76,6 +76,7 @@ def load_scorer(config: PolicyConfig, kind: Kind, classes: int, *, length_term: 
             folder,
             dtype=config.dtype,
             gradient_checkpointing=config.gradient_checkpointing,
+            compiled=config.compile,
             num_labels=classes,
         )
     head = score_head(model)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from r1ray.algorithms.packing import PackedBatch
 from r1ray.errors import ModelError
+from r1ray.models.packed_attention import Sealed
 
 
 def base_model(model: nn.Module) -> Any:
@@ -54,9 +56,9 @@ def run_trunk(trunk: nn.Module, packed: PackedBatch) -> Float[Tensor, "L H"]:
         input_ids=packed.input_ids.unsqueeze(0),
         position_ids=packed.position_ids.unsqueeze(0),
         # Of four axes, so that transformers takes it for a finished mask and builds none over all L · L pairs.
-        attention_mask=packed.blocks[0].mask,
+        attention_mask=packed.input_ids.new_ones(1, 1, 1, 1, dtype=torch.bool),
         use_cache=False,
-        packed=packed,
+        packed=Sealed(packed),
     )
     hidden: Tensor = output.last_hidden_state
     return hidden.squeeze(0)

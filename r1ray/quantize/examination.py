@@ -23,33 +23,38 @@ WEIGHTS = (".safetensors", ".gguf", ".bin")
 
 def examine_model(bench: Bench, model: Path) -> Examined:
     """A model on the gate's problems, and in a process of its own."""
-    config = bench.config
     with opened(model) as folder:
-        policy = replace(config.policy, path=str(folder), lora=LoraConfig(), gradient_checkpointing=False)
-        engine = make_engine(config.engine, policy, bench.device)
-        bench.note(f"{len(bench.heldout)} held-out problems")
-        result = examine(engine, bench.prompt, bench.heldout, config)
-        prompts = [bench.prompt(problem) for problem in bench.heldout[: config.gate.texts]]
-        texts: tuple[str, ...] = ()
-        if prompts:
-            params = SamplingParams(max_new_tokens=config.gate.speed_tokens, temperature=0.0)
-            answers = engine.generate([Prompt(token_ids=ids) for ids in prompts], params)
-            texts = tuple(_text(bench, answer[0].token_ids) for answer in answers)
-        del engine
+        return _examine(bench, model, folder)
+
+
+def examine_beside_parent(bench: Bench, model: Path) -> tuple[Examined, Divergence]:
+    """The same, and how far its distributions are from the parent's on held-out solutions."""
+    with opened(model) as folder:
+        examined = _examine(bench, model, folder)
+        bench.note("next-token distributions")
+        parent, child = (bench.network(path).to(bench.device) for path in (bench.parent, folder))
+    return examined, compare(parent, child, bench.solutions(bench.config.gate.rows))
+
+
+def _examine(bench: Bench, model: Path, folder: Path) -> Examined:
+    config = bench.config
+    policy = replace(config.policy, path=str(folder), lora=LoraConfig(), gradient_checkpointing=False)
+    engine = make_engine(config.engine, policy, bench.device)
+    bench.note(f"{len(bench.heldout)} held-out problems")
+    result = examine(engine, bench.prompt, bench.heldout, config)
+    prompts = [bench.prompt(problem) for problem in bench.heldout[: config.gate.texts]]
+    texts: tuple[str, ...] = ()
+    if prompts:
+        params = SamplingParams(max_new_tokens=config.gate.speed_tokens, temperature=0.0)
+        answers = engine.generate([Prompt(token_ids=ids) for ids in prompts], params)
+        texts = tuple(_text(bench, answer[0].token_ids) for answer in answers)
+    del engine
     return Examined(
         correct=tuple(result.correct),
         bytes=weight_bytes(model),
         footprint=_footprint(bench, model, prompts) if prompts else None,
         engine_texts=texts,
     )
-
-
-def divergence(bench: Bench, model: Path) -> Divergence:
-    """Distributions beside the parent's on held-out solutions."""
-    bench.note("next-token distributions")
-    with opened(model) as folder:
-        parent, child = (bench.network(path).to(bench.device) for path in (bench.parent, folder))
-    return compare(parent, child, bench.solutions(bench.config.gate.rows))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from r1ray.config.jobs import QuantizeJobConfig
 from r1ray.quantize.artifact import base_bytes, figures, write_artifact
 from r1ray.quantize.bench import Bench
-from r1ray.quantize.examination import divergence, examine_model
+from r1ray.quantize.examination import examine_beside_parent, examine_model
 from r1ray.quantize.gate import Examined, judge
 from r1ray.quantize.recipe import Built
 from r1ray.quantize.recipes import RECIPES
@@ -28,7 +28,7 @@ def run_recipe(bench: Bench, name: str, parent: Examined) -> dict[str, Any]:
     bench.note("building")
     built, sensitivity, number = recipe.build(bench, out), dict[str, float](), 0
     while True:
-        child, apart = examine_model(bench, built.model), divergence(bench, built.model)
+        child, apart = examine_beside_parent(bench, built.model)
         verdict = judge(parent, child, apart, bench.config.gate)
         again = not verdict.accepted and settings.repair != "none" and built.plan is not None
         again = again and number < settings.repair_rounds

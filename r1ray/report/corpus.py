@@ -1,5 +1,6 @@
 """What the page of a corpus shows, from the figures that its job left in the run folder."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,7 @@ def corpus_view(data: Mapping[str, Any]) -> dict[str, Any]:
             name.partition("/")[2]: rows for name, rows in examples.items() if name.startswith("quarantine/")
         },
         "samples": examples.get("sample", []),
+        "synthesis": synthesis_view(data["manifest"].get("synthesis", {})),
         "stages": [
             (name, seconds, data["pieces_made"].get(name, 0), data["pieces_found"].get(name, 0))
             for name, seconds in data["seconds"].items()
@@ -84,6 +86,24 @@ def bar_chart(title: str, counts: Mapping[str, int]) -> BarChart:
     shown = [*largest, *([(f"{len(counts) - _MOST} more", rest)] if rest else [])]
     longest = max(count for _, count in shown)
     return BarChart(title, tuple(Bar(label, count, count / longest) for label, count in shown))
+
+
+def synthesis_view(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Generations, and patterns before and after; empty where nothing was grown."""
+    if not report.get("generations"):
+        return {}
+    before, after = report["coverage_of_seeds"], report["coverage_with_synthesis"]
+    rejected: Counter[str] = Counter()
+    for generation in report["generations"]:
+        rejected.update(generation["rejected"])
+    charts = [bar_chart("Patterns of the seeds", before["cells"]), bar_chart("Patterns with synthesis", after["cells"])]
+    if rejected:
+        charts.append(bar_chart("Mutants rejected", dict(rejected.most_common())))
+    return {
+        "generations": report["generations"],
+        "coverage": [(name, one["covered"], one["evenness"]) for name, one in (("seeds", before), ("all", after))],
+        "charts": charts,
+    }
 
 
 def _lengths(counts: Mapping[str, Mapping[str, int]]) -> list[BarChart]:

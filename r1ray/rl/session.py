@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from r1ray.config.jobs import PPOJobConfig
@@ -21,7 +20,7 @@ from r1ray.data.cold_start import worked_examples
 from r1ray.data.problem_set import ProblemSet
 from r1ray.data.sampler import ProblemSampler
 from r1ray.generation.engine import GenerationEngine
-from r1ray.metrics.reductions import Metric, merge_all, reduce_all
+from r1ray.metrics.reductions import Metric, reduce_all
 from r1ray.models.checkpoint import save_policy
 from r1ray.models.loading import decoder, load_policy, load_tokenizer, resolve_model
 from r1ray.models.policy import Policy
@@ -35,7 +34,8 @@ from r1ray.rl.step_weight import StepWeight
 from r1ray.runs import Run
 from r1ray.runs.manifest import owning_run
 from r1ray.train.engine import TrainEngine
-from r1ray.train.listener import Listener, Nobody, told_to_stop
+from r1ray.train.group import RankGroup
+from r1ray.train.listener import Listener
 from r1ray.train.supervised import Example, train_supervised
 from r1ray.types import Problem, ScoredRollout
 
@@ -83,8 +83,7 @@ class Session:
         world_size: int,
     ) -> None:
         self._config, self._run, self._problems, self._workers = config, run, problems, workers
-        self._rank, self._world_size = rank, world_size
-        self._listener = listener if rank == 0 else Nobody()
+        self._group = RankGroup(run, listener, workers.meet, rank=rank, world_size=world_size)
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._last_share: Sequence[ScoredRollout] = ()
@@ -94,9 +93,9 @@ class Session:
 
     def run(self) -> None:
         """Go from wherever the run folder stands to its end, or until the listener says stop."""
-        torch.manual_seed(self._config.run.seed + self._rank)
+        torch.manual_seed(self._config.run.seed + self._group.rank)
         start = self._start()
-        if not self._told_to_stop("phase", "loading the learner"):
+        if not self._group.told_to_stop("phase", "loading the learner"):
             self._reinforce(start)
 
     # ── Before PPO ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,11 +115,11 @@ class Session:
     def _cold_start(self, folder: Path) -> None:
         """Supervised training on worked solutions of easier problems, saved to `folder`."""
         settings = self._config.cold_start
-        self._listener.post("phase", "cold start")
+        self._group.listener.post("phase", "cold start")
         seen = {problem.id for problem in (*self._problems.train, *self._problems.heldout)}
         examples = [self._example(p) for p in worked_examples(settings, self._config.run.seed, seen)]
         batches = [
-            examples[i : i + settings.batch][self._rank :: self._world_size]
+            examples[i : i + settings.batch][self._group.rank :: self._group.world_size]
             for _ in range(settings.epochs)
             for i in range(0, len(examples), settings.batch)
         ]
@@ -130,13 +129,13 @@ class Session:
 
         def report(step: int, metrics: dict[str, Metric]) -> None:
             values = reduce_all([metrics])
-            self._listener.post("phase", f"cold start {step}/{len(batches)}, loss {values['sft/loss']:.3f}")
+            self._group.listener.post("phase", f"cold start {step}/{len(batches)}, loss {values['sft/loss']:.3f}")
 
         train_supervised(engine, batches, optim, report)
         weights = engine.weights()
-        if self._rank == 0:
+        if self._group.leads:
             save_policy(folder, engine.module, self._tokenizer, weights)
-        self._workers.meet()
+        self._group.meet()
 
     def _example(self, problem: Problem) -> Example:
         ids = self._tokenizer(problem.solution, add_special_tokens=False)["input_ids"]
@@ -147,7 +146,7 @@ class Session:
     def _reinforce(self, start: str) -> None:
         """PPO from the newest checkpoint, or from `start`."""
         config = self._config
-        checkpoint = self._run.checkpoints.latest(lambda text: self._listener.post("note", text))
+        checkpoint = self._group.newest_checkpoint()
         module = build_actor_critic(config, start)
         engine = self._workers.make_engine(
             module,
@@ -170,12 +169,12 @@ class Session:
             if self.step_weight is not None:
                 self.step_weight.load_state_dict(state["step_weight"])
             done = checkpoint.step
-            self._listener.post("note", f"Resumed at step {done}.")
+            self._group.listener.post("note", f"Resumed at step {done}.")
         if done == 0:
             self._workers.rollouts.load(learner.publish())
             self._examine("cold_start", self._config.evaluation.problems)
             self._adapt()
-        self._listener.post("resumed", done)
+        self._group.listener.post("resumed", done)
 
         def report(step: int, metrics: dict[str, Metric]) -> bool:
             return self._after_step(step, metrics, learner, sampler, engine)
@@ -191,7 +190,7 @@ class Session:
     ) -> bool:
         """Report a step, checkpoint and examine where that is due; False to stop."""
         config = self._config
-        values = reduce_all([self._merged(metrics)])
+        values = reduce_all([self._group.merged(metrics)])
         tokens, seconds = values.get("rollout/tokens", 0.0), values["time/step"]
         values["throughput/generated_tokens_per_s"] = tokens / max(values["time/generate"], 1e-9)
         values["throughput/samples_per_s"] = config.ppo.prompts_per_step * config.ppo.samples_per_prompt / seconds
@@ -199,34 +198,27 @@ class Session:
         values |= self._glance(step)
         if self.step_weight is not None and step % config.reward.adapt_every == 0 and step < config.ppo.steps:
             values |= self._adapt()
-        if self._rank == 0 and config.run.samples_every and step % config.run.samples_every == 0:
+        if self._group.leads and config.run.samples_every and step % config.run.samples_every == 0:
             rows = sample_rows(self._last_share, learner.last, decoder(self._tokenizer), step, SAMPLES)
-            self._listener.post("samples", rows)
-        stop = self._told_to_stop("step", (step, values))
+            self._group.listener.post("samples", rows)
+        stop = self._group.told_to_stop("step", (step, values))
         self._workers.report(values)
         every = config.run.checkpoint_every
         if stop or step == config.ppo.steps or (every and step % every == 0):
-            self._checkpoint(step, learner, sampler, engine)
+            self._group.checkpoint(step, engine, lambda: self._state(learner, sampler))
         return not stop
 
-    def _checkpoint(self, step: int, learner: Learner, sampler: ProblemSampler, engine: TrainEngine) -> None:
-        checkpoints = self._run.checkpoints
-        if self._rank == 0:
-            checkpoints.begin(step)
-        self._workers.meet()
-        engine.save(checkpoints.pending(step))
-        self._workers.meet()
-        if self._rank == 0:
-            state = {"learner": learner.state_dict(), "sampler": sampler.state()}
-            if self.step_weight is not None:
-                state["step_weight"] = self.step_weight.state_dict()
-            checkpoints.commit(step, state)
-        self._workers.meet()
+    def _state(self, learner: Learner, sampler: ProblemSampler) -> dict[str, Any]:
+        """What a checkpoint must hold beside the engine's own."""
+        state = {"learner": learner.state_dict(), "sampler": sampler.state()}
+        if self.step_weight is not None:
+            state["step_weight"] = self.step_weight.state_dict()
+        return state
 
     def _finish(self, engine: TrainEngine) -> None:
         """Save the model and examine it."""
         weights = engine.weights()
-        if self._rank == 0:
+        if self._group.leads:
             save_policy(self._run.model_path, engine.module.policy, self._tokenizer, weights)  # type: ignore[arg-type]
         self._examine("after", self._config.evaluation.problems, samples=self._config.evaluation.samples)
 
@@ -238,17 +230,17 @@ class Session:
         folder, engine = self._run.folder, self._workers.engine
         problems = self._problems.heldout[: min(count, self._config.evaluation.problems)]
         made = evaluations(folder).get(name, {}).get("policy_version") == engine.policy_version
-        if self._rank == 0 and problems and not made:
-            self._listener.post("phase", f"evaluation: {name.replace('_', ' ')}")
+        if self._group.leads and problems and not made:
+            self._group.listener.post("phase", f"evaluation: {name.replace('_', ' ')}")
             result = examine(engine, self._prompt, problems, self._config, samples)
             keep(folder, name, result)
             low, high = result.interval.low, result.interval.high
-            self._listener.post(
+            self._group.listener.post(
                 "note",
                 f"Held-out accuracy, {name.replace('_', ' ')}: {result.accuracy:.1%} ({low:.1%} to {high:.1%}, "
                 f"{len(result.correct)} problems)",
             )
-        self._workers.meet()
+        self._group.meet()
 
     def _glance(self, step: int) -> dict[str, float]:
         """Figures of a small evaluation, on rank 0, where one is due after `step`."""
@@ -257,10 +249,10 @@ class Session:
         due = settings.problems and settings.every and step % settings.every == 0 and step < self._config.ppo.steps
         if not due:
             return figures
-        if self._rank == 0:
+        if self._group.leads:
             held = self._problems.heldout[: settings.during]
             figures = examine(self._workers.engine, self._prompt, held, self._config).metrics()
-        self._workers.meet()
+        self._group.meet()
         return figures
 
     @property
@@ -272,27 +264,12 @@ class Session:
         """Measure what the step weight in use has brought, and settle the next, on rank 0 while the others wait."""
         figures: dict[str, float] = {}
         if self.step_weight is not None and self._probes:
-            if self._rank == 0:
+            if self._group.leads:
                 probes = self._problems.train[: self._probes]
                 found = examine(self._workers.engine, self._prompt, probes, self._config)
                 figures = self.step_weight.observe(found.accuracy)
-            self._workers.meet()
+            self._group.meet()
         return figures
-
-    # ── Between ranks ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _merged(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
-        """Every rank's figures together; the clock is rank 0's, since the others' show how long they waited for it."""
-        if self._world_size == 1:
-            return metrics
-        mine = {key: metric for key, metric in metrics.items() if self._rank == 0 or not key.startswith("time/")}
-        everyone: list[Any] = [None] * self._world_size
-        dist.all_gather_object(everyone, mine)
-        return merge_all(everyone)
-
-    def _told_to_stop(self, kind: str, payload: Any) -> bool:
-        """Tell the listener, and learn, on every rank alike, whether the run should stop."""
-        return told_to_stop(self._listener, self._world_size, kind, payload)
 
     def remember(self, share: Sequence[ScoredRollout]) -> None:
         """Keep the step's rollouts for `samples.jsonl`."""

@@ -33,6 +33,10 @@ class LoopConfig:
     clipping: ClippingConfig = field(default_factory=ClippingConfig)
     accumulation: AccumulationConfig = field(default_factory=AccumulationConfig)
     loss_trend: LossTrendConfig = field(default_factory=LossTrendConfig)
+    ranks_a_row: int = 1
+    """Ranks, one behind the other, that get the same rows: they share their tokens (Ulysses), or"""
+    copies: int = 1
+    """so many of them compute the same, with matrices that they share (tensor parallel)."""
 
     @property
     def adaptive(self) -> bool:

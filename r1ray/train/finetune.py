@@ -73,6 +73,8 @@ def learn(payload: Mapping[str, Any], context: WorkerContext) -> None:
             dtype=config.precision.dtype,
             device=context.device,
             precision=config.precision,
+            sequence=config.parallel.sequence,
+            tensor=config.parallel.tensor,
         ),
         make_generation=functools.partial(generation, config, context.device.type),
         meet=context.meet,
@@ -94,7 +96,13 @@ def rehearse_rank(config: SFTJobConfig, run: Run, listener: Listener, *, rank: i
     device = torch.device("cuda", rank) if config.resources.learner_gpus else torch.device("cpu")
     workers = SFTWorkers(
         make_engine=partial(
-            ZeroEngine, zero=config.zero, dtype=config.precision.dtype, device=device, precision=config.precision
+            ZeroEngine,
+            zero=config.zero,
+            dtype=config.precision.dtype,
+            device=device,
+            precision=config.precision,
+            sequence=config.parallel.sequence,
+            tensor=config.parallel.tensor,
         ),
         make_generation=functools.partial(generation, config, device.type),
         meet=dist.barrier,

@@ -2,8 +2,6 @@
 
 from typing import Any, Protocol
 
-import torch.distributed as dist
-
 
 class Listener(Protocol):
     """Whoever is told how the run goes."""
@@ -26,11 +24,3 @@ class Nobody:
     def ask(self, kind: str, payload: Any = None) -> bool:
         """Rank 0 asks."""
         return False
-
-
-def told_to_stop(listener: Listener, world_size: int, kind: str, payload: Any) -> bool:
-    """Tell the listener, and learn, on every rank alike, whether the run should stop."""
-    said = [listener.ask(kind, payload)]
-    if world_size > 1:
-        dist.broadcast_object_list(said, src=0)
-    return bool(said[0])

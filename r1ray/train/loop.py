@@ -147,9 +147,11 @@ class SupervisedLoop(Generic[B]):
         """One optimizer step over the next batch."""
         engine, objective = self._engine, self._objective
         engine.module.train()
-        torch.manual_seed(draw_seed(self._config.seed, self.step, engine.rank))  # dropout's draws need no state
+        stream = engine.rank // self._config.copies
+        torch.manual_seed(draw_seed(self._config.seed, self.step, stream))  # dropout's draws need no state
         rows, after = self._order.take(self.position, **self._controls.batch_size())
-        mine = share_of(rows, self._order.length, engine.rank, engine.world_size)
+        sharing = self._config.ranks_a_row
+        mine = share_of(rows, self._order.length, engine.rank // sharing, engine.world_size // sharing)
         batches = objective.microbatches(mine)
         counts = [objective.count(batch) for batch in batches]
         missing = max(1, engine.all_reduce_max(len(batches))) - len(batches)
@@ -187,7 +189,7 @@ class SupervisedLoop(Generic[B]):
             "train/loss": Last(mean),
             "train/epoch": Last(self._order.fraction(after, self._config.epochs) * self._config.epochs),
             "train/rows": Last(float(len(rows))),
-            "train/counted": Last(total),
+            "train/counted": Last(total / self._config.copies),
             "train/tokens": Last(float(sum(map(self._order.length, rows)))),
             "train/microbatches": Max(float(len(batches) + missing)),
             **{f"optim/{name}": Last(value) for name, value in figures.items()},

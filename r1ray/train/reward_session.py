@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from r1ray.config.jobs import RewardModelJobConfig
@@ -13,7 +12,7 @@ from r1ray.config.optim import OptimConfig
 from r1ray.data.conversations import Message, system_message
 from r1ray.data.encoding import prompt_text
 from r1ray.data.row_order import RowOrder
-from r1ray.metrics.reductions import Last, Metric, merge_all, reduce_all
+from r1ray.metrics.reductions import Last, Metric, reduce_all
 from r1ray.models.checkpoint import save_policy
 from r1ray.models.loading import load_tokenizer
 from r1ray.models.prm_layout import CONFIG_KEY
@@ -22,7 +21,8 @@ from r1ray.models.trunk import base_model
 from r1ray.runs import Run
 from r1ray.train.controls import LoopConfig
 from r1ray.train.engine import TrainEngine, saved_module
-from r1ray.train.listener import Listener, Nobody, told_to_stop
+from r1ray.train.group import RankGroup
+from r1ray.train.listener import Listener
 from r1ray.train.loop import VALIDATION_LOSS, Objective, SupervisedLoop, planned_steps
 from r1ray.train.reward_objective import PreferenceObjective, ProcessObjective
 from r1ray.train.reward_rows import Parts, row_lengths
@@ -54,7 +54,7 @@ class RewardSession:
         self, config: RewardModelJobConfig, run: Run, rows: Parts[Any], listener: Listener, ranks: Ranks
     ) -> None:
         self._config, self._run, self._rows, self._ranks = config, run, rows, ranks
-        self._listener = listener if ranks.rank == 0 else Nobody()
+        self._group = RankGroup(run, listener, ranks.meet, rank=ranks.rank, world_size=ranks.world_size)
 
     def run(self) -> None:
         """Go from the newest checkpoint, or from the policy's weights, to a saved model or until told to stop."""
@@ -69,12 +69,7 @@ class RewardSession:
         )
         engine = self._ranks.make_engine(scorer, config.optim, total_steps=planned_steps(order, loop_config))
         loop: SupervisedLoop[Any] = SupervisedLoop(engine, self._objective(self._rows.train), order, loop_config)
-        checkpoint = self._run.checkpoints.latest(lambda text: self._listener.post("note", text))
-        if checkpoint is not None:
-            engine.load(checkpoint.path)
-            loop.load_state_dict(checkpoint.info["loop"])
-            self._listener.post("note", f"Resumed at step {loop.step} of {loop.total_steps}.")
-        self._listener.post("resumed", loop.step)
+        self._group.resume(engine, loop)
         watched = self._objective(self._rows.validation) if self._rows.validation else None
 
         def evaluate(step: int) -> dict[str, Metric]:
@@ -97,24 +92,13 @@ class RewardSession:
         self, step: int, metrics: dict[str, Metric], loop: SupervisedLoop[Any], engine: TrainEngine
     ) -> bool:
         """Report a step and checkpoint where that is due; False to stop."""
-        values = reduce_all([self._merged(metrics)])
-        stop = told_to_stop(self._listener, self._ranks.world_size, "step", (step, values))
+        values = reduce_all([self._group.merged(metrics)])
+        stop = self._group.told_to_stop("step", (step, values))
         self._ranks.report(values)
         every = self._config.run.checkpoint_every
         if stop or (every and step % every == 0) or (loop.finished and every):
-            self._checkpoint(step, loop, engine)
+            self._group.checkpoint_loop(step, engine, loop)
         return not stop
-
-    def _checkpoint(self, step: int, loop: SupervisedLoop[Any], engine: TrainEngine) -> None:
-        checkpoints = self._run.checkpoints
-        if self._ranks.rank == 0:
-            checkpoints.begin(step)
-        self._ranks.meet()
-        engine.save(checkpoints.pending(step))
-        self._ranks.meet()
-        if self._ranks.rank == 0:
-            checkpoints.commit(step, {"loop": loop.state_dict()})
-        self._ranks.meet()
 
     @torch.no_grad()
     def _validation_loss(self, engine: TrainEngine, objective: Objective[Any]) -> float:
@@ -135,13 +119,13 @@ class RewardSession:
     def _save(self, engine: TrainEngine) -> None:
         """Write `model/`, with how it is to be read."""
         weights = engine.weights()
-        if self._ranks.rank == 0:
+        if self._group.leads:
             model = saved_module(engine.module)
             tokenizer = load_tokenizer(self._config.policy.path)
             if self._config.reward_model.kind == "process":
                 setattr(base_model(model).config, CONFIG_KEY, self._layout(tokenizer))
             save_policy(self._run.model_path, model, tokenizer, weights)
-        self._ranks.meet()
+        self._group.meet()
 
     def _layout(self, tokenizer: Any) -> dict[str, Any]:
         """How a reader with another tokenizer lays a question out: as the policy's prompt, less what is put before it
@@ -152,16 +136,6 @@ class RewardSession:
         ]
         prompt = prompt_text(question, tokenizer).removeprefix(tokenizer.bos_token or "")
         return {"style": "token_classification", "position": "step_end", "separator": "\n", "prompt": prompt}
-
-    # ── Between ranks ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _merged(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
-        if self._ranks.world_size == 1:
-            return metrics
-        mine = {key: metric for key, metric in metrics.items() if self._ranks.rank == 0 or not key.startswith("time/")}
-        everyone: list[Any] = [None] * self._ranks.world_size
-        dist.all_gather_object(everyone, mine)
-        return merge_all(everyone)
 
 
 def loop_settings(config: RewardModelJobConfig) -> LoopConfig:

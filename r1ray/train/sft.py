@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from r1ray.algorithms.packing import PackedBatch, pack
+from r1ray.algorithms.token_shares import share_tokens
 from r1ray.data.encoding import TokenRow
 from r1ray.metrics.reductions import Mean, Metric
 from r1ray.models.policy import PolicyOutput
@@ -33,6 +34,7 @@ class SFTObjective:
         logits_chunk: int,
         packing: bool = True,
         label_smoothing: float = 0.0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """
         Args:
@@ -41,10 +43,11 @@ class SFTObjective:
             logits_chunk: most tokens whose logits exist at once.
             packing: several rows to a pass; off = one.
             label_smoothing: share of probability that is spread over the vocabulary.
+            share: which part of each micro-batch's tokens is this rank's, of how many.
         """
         self._rows = rows
         self._budget = tokens_per_microbatch if packing else 1
-        self._chunk, self._smoothing = logits_chunk, label_smoothing
+        self._chunk, self._smoothing, self._share = logits_chunk, label_smoothing, share
 
     def microbatches(self, rows: Sequence[str]) -> list[SFTBatch]:
         """Packed, each row with positions and attention of its own."""
@@ -57,12 +60,12 @@ class SFTObjective:
             max_tokens=self._budget,
             whole=True,
         )
-        return [SFTBatch(packed, _learned(packed, chosen, starts)) for packed in batches]
+        return [self._shared(SFTBatch(packed, _learned(packed, chosen, starts))) for packed in batches]
 
     def idle(self) -> SFTBatch:
         """Two tokens of which none is learned."""
         [packed] = pack([[0]], [[0]], group=[0], max_tokens=2)
-        return SFTBatch(packed, torch.zeros(1, dtype=torch.bool))
+        return self._shared(SFTBatch(packed, torch.zeros(1, dtype=torch.bool)))
 
     def count(self, batch: SFTBatch) -> float:
         """Learned tokens."""
@@ -94,6 +97,12 @@ class SFTObjective:
             sums[1] += self.count(batch)
         total, count = (float(value) for value in engine.all_reduce(sums))
         return total / max(count, 1.0)
+
+    def _shared(self, batch: SFTBatch) -> SFTBatch:
+        if self._share[1] == 1:
+            return batch
+        packed, kept = share_tokens(batch.packed, *self._share)
+        return SFTBatch(packed, batch.learned[kept])
 
     def _forward(self, engine: TrainEngine, batch: SFTBatch) -> PolicyOutput:
         output: PolicyOutput = engine.forward(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from r1ray.config.jobs import SFTJobConfig
@@ -20,7 +19,7 @@ from r1ray.config.policy import PolicyConfig
 from r1ray.data.row_order import RowOrder
 from r1ray.data.sft_rows import SFTRows
 from r1ray.generation.engine import GenerationEngine
-from r1ray.metrics.reductions import Last, Metric, merge_all, reduce_all
+from r1ray.metrics.reductions import Last, Metric, reduce_all
 from r1ray.models.activation_checkpointing import checkpoint_layers
 from r1ray.models.checkpoint import save_policy
 from r1ray.models.loading import load_policy, load_tokenizer
@@ -30,7 +29,8 @@ from r1ray.runs import Run
 from r1ray.train.controls import LoopConfig
 from r1ray.train.engine import TrainEngine
 from r1ray.train.examine import evaluations, examine, keep
-from r1ray.train.listener import Listener, Nobody, told_to_stop
+from r1ray.train.group import RankGroup
+from r1ray.train.listener import Listener
 from r1ray.train.loop import VALIDATION_LOSS, SupervisedLoop, planned_steps
 from r1ray.train.sft import SFTBatch, SFTObjective
 from r1ray.train.transfer import transfer_groups
@@ -85,6 +85,8 @@ def loop_config(config: SFTJobConfig) -> LoopConfig:
         clipping=config.clipping,
         accumulation=config.accumulation,
         loss_trend=config.loss_trend,
+        ranks_a_row=config.parallel.sequence * config.parallel.tensor,
+        copies=config.parallel.tensor,
     )
 
 
@@ -113,27 +115,22 @@ class SFTSession:
         world_size: int,
     ) -> None:
         self._config, self._run, self._data, self._workers = config, run, data, workers
-        self._rank, self._world_size = rank, world_size
-        self._listener: Listener = listener if rank == 0 else Nobody()
+        self._group = RankGroup(run, listener, workers.meet, rank=rank, world_size=world_size)
         self._tokenizer = load_tokenizer(config.policy.path)
         self._prompt = functools.partial(prompt_ids, self._tokenizer, system=config.problems.system)
         self._generation: GenerationEngine | None = None
-        self._mine = sorted(data.rows.validation)[rank::world_size]
+        sharing = config.parallel.sequence * config.parallel.tensor
+        self._mine = sorted(data.rows.validation)[rank // sharing :: world_size // sharing]
 
     def run(self) -> None:
         """Go from wherever the run folder stands to its end, or until the listener says stop."""
         config = self._config
         torch.manual_seed(config.run.seed)
         self._examine("before", Path(config.policy.path))
-        if self._told_to_stop("phase", "loading the policy"):
+        if self._group.told_to_stop("phase", "loading the policy"):
             return
         engine, loop, objective = self._assemble()
-        checkpoint = self._run.checkpoints.latest(lambda text: self._listener.post("note", text))
-        if checkpoint is not None:
-            engine.load(checkpoint.path)
-            loop.load_state_dict(checkpoint.info["loop"])
-            self._listener.post("note", f"Resumed at step {loop.step}.")
-        self._listener.post("resumed", loop.step)
+        self._group.resume(engine, loop)
 
         def report(step: int, metrics: dict[str, Metric]) -> bool:
             return self._after_step(step, metrics, loop, engine)
@@ -170,9 +167,10 @@ class SFTSession:
             logits_chunk=config.optim.logits_chunk,
             packing=config.sft.packing,
             label_smoothing=config.sft.label_smoothing,
+            share=(self._group.rank % config.parallel.sequence, config.parallel.sequence),
         )
         loop = SupervisedLoop(engine, objective, order, settings)
-        self._listener.post(
+        self._group.listener.post(
             "note",
             f"Policy loaded in {loaded - started:.1f} s, training engine ready after another "
             f"{time.monotonic() - loaded:.1f} s; {loop.total_steps} steps over {order.rows_per_epoch:,} rows an epoch.",
@@ -185,21 +183,21 @@ class SFTSession:
         self, step: int, metrics: dict[str, Metric], loop: SupervisedLoop[SFTBatch], engine: TrainEngine
     ) -> bool:
         """Report a step, checkpoint where that is due; False to stop."""
-        values = reduce_all([self._merged(metrics)])
+        values = reduce_all([self._group.merged(metrics)])
         values["throughput/tokens_per_s"] = values.pop("train/tokens") / values["time/train"]
         values["throughput/rows_per_s"] = values["train/rows"] / values["time/train"]
-        stop = self._told_to_stop("step", (step, values))
+        stop = self._group.told_to_stop("step", (step, values))
         self._workers.report(values)
         every = self._config.run.checkpoint_every
         if stop or loop.finished or (every and step % every == 0):
-            self._checkpoint(step, loop, engine)
+            self._group.checkpoint_loop(step, engine, loop)
         return not stop
 
     def _validate(
         self, step: int, loop: SupervisedLoop[SFTBatch], engine: TrainEngine, objective: SFTObjective
     ) -> dict[str, Metric]:
         """Validation loss and perplexity; and, where it is due, accuracy on a few held-out problems."""
-        self._listener.post("phase", "validation")
+        self._group.listener.post("phase", "validation")
         loss = objective.negative_log_likelihood(engine, self._mine)
         metrics: dict[str, Metric] = {
             VALIDATION_LOSS: Last(loss),
@@ -208,7 +206,7 @@ class SFTSession:
         every = self._config.evaluation.every
         if every and step % every == 0 and not loop.finished:
             metrics |= self._glance(step, engine)
-        self._listener.post("phase", "training")
+        self._group.listener.post("phase", "training")
         return metrics
 
     def _glance(self, step: int, engine: TrainEngine) -> dict[str, Metric]:
@@ -219,23 +217,12 @@ class SFTSession:
             return {}
         weights = engine.weights()
         figures: dict[str, Metric] = {}
-        if self._rank == 0:
-            self._listener.post("phase", f"evaluation on {len(held)} problems")
+        if self._group.leads:
+            self._group.listener.post("phase", f"evaluation on {len(held)} problems")
             result = examine(self._engine_with(weights, step), self._prompt, held, self._config)
             figures = {name: Last(value) for name, value in result.metrics().items()}
-        self._workers.meet()
+        self._group.meet()
         return figures
-
-    def _checkpoint(self, step: int, loop: SupervisedLoop[SFTBatch], engine: TrainEngine) -> None:
-        checkpoints = self._run.checkpoints
-        if self._rank == 0:
-            checkpoints.begin(step)
-        self._workers.meet()
-        engine.save(checkpoints.pending(step))
-        self._workers.meet()
-        if self._rank == 0:
-            checkpoints.commit(step, {"loop": loop.state_dict()})
-        self._workers.meet()
 
     # ── Before and after ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,36 +231,36 @@ class SFTSession:
         best, target = self._run.folder / BEST, self._run.model_path
         if not (self._config.sft.patience and best.exists()):
             self._save(engine, target)
-        elif self._rank == 0:
+        elif self._group.leads:
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(best, target)
-        self._workers.meet()
+        self._group.meet()
         self._examine("after", target, samples=self._config.evaluation.samples)
 
     def _save(self, engine: TrainEngine, folder: Path, step: int = 0) -> None:
         weights = engine.weights()
-        if self._rank == 0:
+        if self._group.leads:
             save_policy(folder, engine.module, self._tokenizer, weights)
-        self._workers.meet()
+        self._group.meet()
 
     def _examine(self, name: str, path: Path, samples: int = 0) -> None:
         """Accuracy of the model at `path` on held-out problems, on rank 0 while the others wait; kept in the run folder
         under `name`, and made once."""
         problems = self._data.heldout[: self._config.evaluation.problems]
-        if self._rank == 0 and problems and name not in evaluations(self._run.folder):
-            self._listener.post("note", f"Answering {len(problems)} held-out problems, {name} training …")
+        if self._group.leads and problems and name not in evaluations(self._run.folder):
+            self._group.listener.post("note", f"Answering {len(problems)} held-out problems, {name} training …")
             self._generation = None  # one set of weights at a time
             engine = self._workers.make_generation(replace(self._config.policy, path=str(path)))
             result = examine(engine, self._prompt, problems, self._config, samples)
             keep(self._run.folder, name, result)
             low, high = result.interval.low, result.interval.high
-            self._listener.post(
+            self._group.listener.post(
                 "note",
                 f"Held-out accuracy, {name}: {result.accuracy:.1%} ({low:.1%} to {high:.1%}, "
                 f"{len(result.correct)} problems)",
             )
             self._generation = engine
-        self._workers.meet()
+        self._group.meet()
 
     def _engine_with(self, weights: Mapping[str, Tensor], step: int) -> GenerationEngine:
         """The engine of examinations, with the weights of a step."""
@@ -281,17 +268,3 @@ class SFTSession:
             self._generation = self._workers.make_generation(self._config.policy)
         self._generation.load_weights(weights, step)
         return self._generation
-
-    # ── Between ranks ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _merged(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
-        """Every rank's figures together; the clock is rank 0's."""
-        if self._world_size == 1:
-            return metrics
-        mine = {key: metric for key, metric in metrics.items() if self._rank == 0 or not isinstance(metric, Last)}
-        everyone: list[Any] = [None] * self._world_size
-        dist.all_gather_object(everyone, mine)
-        return merge_all(everyone)
-
-    def _told_to_stop(self, kind: str, payload: Any) -> bool:
-        return told_to_stop(self._listener, self._world_size, kind, payload)

@@ -1,11 +1,12 @@
 """DeepSpeed ZeRO as a `TrainEngine`. The only module that imports deepspeed."""
 
+import contextlib
 import json
 import logging
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.sft import PrecisionConfig
-from r1ray.errors import CheckpointError
+from r1ray.errors import CheckpointError, ConfigError
+from r1ray.models.packed_attention import packed_attention_forward, use_packed_attention
 from r1ray.models.policy import Policy, policy_state_dict
+from r1ray.models.trunk import base_model
 from r1ray.train.engine import Bound, adamw, learning_rate, parameter_groups, saved_module, set_rates, still_until
 from r1ray.train.portable import PORTABLE, read_portable, write_portable
 
@@ -24,6 +27,8 @@ TAG = "zero"
 """Name of DeepSpeed's own folder inside a checkpoint."""
 LAYOUT = "zero.json"
 """Says beside it how the states are sharded."""
+SPLIT = {r".*\.(q|k|v|gate|up)_proj\.weight$": "column", r".*\.(o|down)_proj\.weight$": "row"}
+"""Matrices that tensor-parallel ranks share, and along what; the head stays whole, for it is read without logits."""
 
 
 class ZeroEngine:
@@ -45,6 +50,8 @@ class ZeroEngine:
         device: torch.device | str = "cpu",
         groups: list[dict[str, Any]] | None = None,
         precision: PrecisionConfig | None = None,
+        sequence: int = 1,
+        tensor: int = 1,
     ) -> None:
         """Wrap `module`. The process group must exist when there is more than one rank (Ray Train makes it).
 
@@ -57,22 +64,35 @@ class ZeroEngine:
             device: where this rank computes.
             groups: of the optimizer; None = `parameter_groups`.
             precision: loss scaling where `dtype` is float16; None = the defaults.
+            sequence: ranks, one behind the other, that share each row's tokens.
+            tensor: the same, that share each matrix of the layers; at stages 1 and 2.
         """
         deepspeed = _deepspeed(torch.device(device))
         self.device = torch.device(device)
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self._optim, self._zero, self._total_steps, self._step = optim, zero, total_steps, 0
         self._layout = {"zero.stage": zero.stage, "resources.learners": self.world_size, "policy.dtype": dtype}
+        if tensor > 1:
+            self._layout["parallel.tensor"] = tensor
+            module.config = _network(module).config  # where DeepSpeed reads the numbers of heads
         if self.device.type == "cuda":
             module.to(self.device)
+        if sequence > 1:
+            network = _network(module)
+            use_packed_attention(network, shared=_ulysses(network.config, sequence))
         groups = parameter_groups(module, optim, head_lr) if groups is None else groups
         still_until(groups, lambda: self._step)
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=adamw(groups, optim),
-            config=deepspeed_config(optim, zero, dtype, precision),
+            config=deepspeed_config(optim, zero, dtype, precision, tensor),
             dist_init_required=False,
         )
+        self._split = [part for part in self._engine.module.modules() if hasattr(part, "gather_params")]
+        if tensor > 1:
+            self._engine.first_dataloader_check.remove()  # ranks draw the same rows; it cannot compare packed batches
+            if not self._split:
+                raise ConfigError(f"parallel.tensor is {tensor}, but none of {', '.join(SPLIT)} is in this model.")
         self._clipped_norm: float | None = None
         self._bound: Bound | None = None
         self._follow_bound()
@@ -128,6 +148,9 @@ class ZeroEngine:
         """The model's weights by their Hugging Face names. Under ZeRO-3 they are gathered, and copied on rank 0; other
         ranks get nothing."""
         policy = saved_module(self.module)
+        if self._split:
+            with _whole(self._split):
+                return {name: tensor.clone() for name, tensor in policy_state_dict(policy).items()}
         if self._zero.stage < 3:
             return policy_state_dict(policy)
         with self._gathered(list(policy.parameters()), modifier_rank=None):
@@ -141,7 +164,7 @@ class ZeroEngine:
         """Write weights, optimizer state and step through DeepSpeed."""
         state = {"optimizer_step": self._step}
         self._engine.save_checkpoint(str(folder), tag=TAG, client_state=state, save_latest=False)
-        if self._zero.stage and self._zero.portable and self._step:
+        if self._zero.stage and self._zero.portable and self._step and not self._split:
             write_portable(folder, self.module, self._engine.optimizer, self._fragments, self._step, self.rank)
         if self.rank == 0:
             (folder / LAYOUT).write_text(json.dumps(self._layout))
@@ -211,8 +234,21 @@ def _spelled(layout: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in layout.items())
 
 
+@contextlib.contextmanager
+def _whole(layers: Iterable[Any]) -> Iterator[None]:
+    """Every rank's part of each matrix put together for a while. Every rank must enter."""
+    parts = [(layer.weight, layer.weight.data) for layer in layers]
+    try:
+        for layer in layers:
+            layer.gather_params([layer.weight, None])
+        yield
+    finally:
+        for weight, part in parts:
+            weight.data = part  # the very tensor that ZeRO knows
+
+
 def deepspeed_config(
-    optim: OptimConfig, zero: ZeroConfig, dtype: str, precision: PrecisionConfig | None = None
+    optim: OptimConfig, zero: ZeroConfig, dtype: str, precision: PrecisionConfig | None = None, tensor: int = 1
 ) -> dict[str, Any]:
     """DeepSpeed's own configuration."""
     scaling = precision or PrecisionConfig(dtype=dtype)
@@ -221,7 +257,7 @@ def deepspeed_config(
         stage["offload_optimizer"] = {"device": "cpu"}
     if zero.offload == "all":
         stage["offload_param"] = {"device": "cpu"}
-    return {
+    config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,  # of no consequence: losses are divided by our own token counts
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
@@ -239,11 +275,43 @@ def deepspeed_config(
         },
         "steps_per_print": 2**31,
     }
+    if tensor > 1:
+        specs = [{"patterns": [pattern], "partition_type": kind} for pattern, kind in SPLIT.items()]
+        plan = {"use_default_specs": False, "layer_specs": specs}
+        config["tensor_parallel"] = {"autotp_size": tensor, "partition_config": plan}
+    return config
 
 
 def _external_parameters(module: nn.Module) -> list[tuple[nn.Module, nn.Parameter]]:
     policies = [m for m in module.modules() if isinstance(m, Policy)]
     return [pair for policy in policies for pair in policy.external_parameters()]
+
+
+def _network(module: nn.Module) -> Any:
+    """The Hugging Face model in what is trained."""
+    saved = saved_module(module)
+    return base_model(saved.model if isinstance(saved, Policy) else saved)
+
+
+def _ulysses(shape: Any, ranks: int) -> Any:
+    """Attention of rows whose tokens `ranks` ranks share: each attends with a part of the heads, over all tokens."""
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+
+    heads, starts = shape.num_attention_heads, range(0, dist.get_world_size(), ranks)
+    groups = [dist.new_group(list(range(start, start + ranks))) for start in starts]
+    try:
+        return UlyssesSPAttentionHF(
+            attn=packed_attention_forward,
+            batch_size=1,
+            attn_head_count=heads,
+            attn_head_size=getattr(shape, "head_dim", None) or shape.hidden_size // heads,
+            kv_head_count=shape.num_key_value_heads,
+            num_hidden_layers=shape.num_hidden_layers,
+            process_group=groups[dist.get_rank() // ranks],
+            seq_length_is_variable=True,
+        )
+    except ValueError as error:
+        raise ConfigError(f"parallel.sequence {ranks} does not fit this model: {error}. Give a divisor.") from error
 
 
 def _deepspeed(device: torch.device) -> Any:

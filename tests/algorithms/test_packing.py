@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from r1ray.algorithms.logprobs import token_logprobs
-from r1ray.algorithms.packing import PackedBatch, balance, gather, pack, scatter
+from r1ray.algorithms.packing import AttentionBlock, PackedBatch, balance, gather, pack, scatter
 from r1ray.errors import DataError
 from r1ray.models.packed_attention import use_packed_attention
 from r1ray.models.trunk import run_trunk
@@ -107,12 +107,18 @@ def test_one_group_by_hand() -> None:
     ]
 
 
+def masks(block: AttentionBlock) -> Tensor:
+    """(K, T, S), written out."""
+    count, width = block.queries.shape
+    return torch.ones(count, width, width).bool().tril() if block.mask is None else block.mask[:, 0]
+
+
 def attends(packed: PackedBatch) -> list[list[int]]:
     """Who sees whom, (L, L), read out of the blocks; every token asks exactly once."""
     tokens = len(packed.input_ids)
     table, asked = torch.zeros(tokens, tokens, dtype=torch.int), []
     for block in packed.blocks:
-        for queries, keys, mask in zip(block.queries, block.keys, block.mask[:, 0], strict=True):
+        for queries, keys, mask in zip(block.queries, block.keys, masks(block), strict=True):
             asked += [(int(query), keys[sees].tolist()) for query, sees in zip(queries, mask, strict=True)]
     for token, place in enumerate(packed.places.tolist()):
         query, keys = asked[place]
@@ -161,11 +167,24 @@ def test_segments_of_like_length_share_a_block_and_no_more_than_half_of_it_is_pa
     assert len(packed.blocks) == 1 + 10  # the prompt; lengths 1, 2, 3 to 4, 5 to 8, …, 257 to 300
 
 
+def test_rows_that_lie_one_behind_the_other_are_told_from_others() -> None:
+    def layout(lengths: list[int]) -> tuple[list[int | None], bool]:
+        rows = range(len(lengths))
+        [packed] = pack([[1]] * len(rows), [[2] * (n - 1) for n in lengths], group=rows, max_tokens=99, whole=True)
+        return [block.start for block in packed.blocks], packed.in_order
+
+    assert layout([4, 4, 4]) == ([0], True)
+    assert layout([8, 8, 3]) == ([0, 16], True)
+    assert layout([4, 4, 3]) == ([None], True)  # the third is padded, at the very end
+    assert layout([4, 3, 3]) == ([None], False)
+    assert layout([9, 4, 4]) == ([0, 9], True)
+
+
 def test_every_query_sees_something() -> None:
     # Some attention kernels return nan for a query that may attend to nothing, and a gradient of nan with it.
     prompts, responses, group = draw(3, groups=3, most=7)
     for packed in pack(prompts, responses, group=group, max_tokens=200):
-        assert all(block.mask.any(-1).all() for block in packed.blocks)
+        assert all(masks(block).any(-1).all() for block in packed.blocks)
         assert hidden_states(packed).isfinite().all()
 
 
@@ -252,7 +271,8 @@ def test_a_packed_batch_moves_whole() -> None:
     (packed,) = pack([[1, 2]] * 2, [[3], [4]], group=[0, 0], max_tokens=64)
     moved = packed.to("meta")
     assert {moved.input_ids.device.type, moved.tails.device.type} == {"meta"}
-    assert all(block.mask.is_meta and block.keys.is_meta and block.queries.is_meta for block in moved.blocks)
+    assert {None if block.mask is None else block.mask.is_meta for block in moved.blocks} == {None, True}
+    assert all(block.keys.is_meta and block.queries.is_meta for block in moved.blocks)
 
 
 @settings(max_examples=200, deadline=None)

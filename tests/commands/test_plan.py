@@ -17,6 +17,17 @@ def test_the_plan_of_an_sft_job_counts_its_steps_and_its_memory(capsys: pytest.C
     assert "evaluation 0.5 GiB" in " ".join(said.split())
 
 
+def test_the_plan_of_a_corpus_counts_units_and_mutants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n' * 500)
+    corpus = ["--corpus.input", str(tmp_path), "--corpus.unit-mib", "0.002", "--corpus.output", str(tmp_path / "m")]
+    growth = ["--synthesize.generations", "2", "--synthesize.population", "50", "--augment.operators", "typos@0.1"]
+    main(["corpus", *corpus, *growth])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "input 1 files, 0.0 MiB" in said and "units 4, of at most 0.002 MiB" in said
+    assert "at most 200 mutants in 2 generations, by programs alone" in said and "typos 0.1" in said
+    assert "finished before nothing" in said and not (tmp_path / "m").exists()
+
+
 def test_a_job_without_a_plan_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no plan of evaluate jobs; expected one of ppo, sft"):
         main(["evaluate"])

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from r1ray.config.jobs import SFTJobConfig
+from r1ray.config.resources import ResourcesConfig
 from r1ray.config.serialise import from_dict, to_dict
 from r1ray.config.sft import (
     AccumulationConfig,
@@ -25,6 +27,9 @@ ALL = (
     LossTrendConfig,
     ParallelConfig,
 )
+
+
+TWO = ResourcesConfig(learners=2)
 
 
 def test_shards_are_paths_with_weights() -> None:
@@ -54,6 +59,28 @@ def test_shards_are_paths_with_weights() -> None:
 def test_a_setting_out_of_range_is_named(make: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parallel": ParallelConfig(sequence=2)}, "parallel.sequence is 2 and resources.learners 1"),
+        ({"parallel": ParallelConfig(tensor=2), "resources": TWO}, "parallel.tensor is 2 at zero.stage 0"),
+        ({"parallel": ParallelConfig(tensor=2, sequence=2), "resources": TWO}, "one or the other"),
+        (
+            {
+                "parallel": ParallelConfig(sequence=2),
+                "resources": TWO,
+                "accumulation": AccumulationConfig(kind="adaptive"),
+            },
+            "does not go with accumulation.kind",
+        ),
+    ],
+)
+def test_learners_that_cannot_share_rows_are_told_why(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SFTJobConfig(**settings)
+    assert SFTJobConfig(parallel=ParallelConfig(sequence=2), resources=TWO).parallel.sequence == 2
 
 
 @pytest.mark.parametrize("make", ALL)

@@ -51,7 +51,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_epoch_changes_no_bit(
     killed = run_sft(job, "--run.name", "killed")
     assert killed.code == 0, killed.err
     assert len(set(attempts(killed.folder))) == 2
-    assert "Resumed at step 4." in killed.out
+    assert "Resumed at step 4 of 6." in killed.out
     assert losses(killed) == losses(whole)
     mine, theirs = (load_file(run.folder / "model" / "model.safetensors") for run in (killed, whole))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)

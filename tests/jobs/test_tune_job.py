@@ -21,7 +21,7 @@ from r1ray.tune.space import SearchSpace
 from tests.tune.tiny import SMALL
 
 ROOT = Path(r1ray.__file__).parent.parent
-TRIALS = 9
+TRIALS = 7
 
 
 def command(job: str, *arguments: str) -> list[str]:

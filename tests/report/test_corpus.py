@@ -1,8 +1,10 @@
 """The page of a corpus."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+from r1ray.config.synthesize import SynthesizeConfig
 from r1ray.report.corpus import bar_chart, corpus_view, funnel_chart
 from r1ray.report.render import render_report
 from tests.data.corpus.helpers import job, make, problem_lines, write_lines
@@ -25,7 +27,8 @@ def test_what_a_chart_has_no_room_for_is_one_bar() -> None:
 def test_the_page_shows_reasons_examples_and_versions_and_escapes_what_it_read(tmp_path: Path) -> None:
     private = {"text": "Mail <script>x</script> to anna.smith@example.org soon, before it is too late."}
     rows = [*problem_lines(5), private, {"oops": 1}]
-    outcome = make(job(tmp_path, write_lines(tmp_path / "raw.jsonl", rows)))
+    config = job(tmp_path, write_lines(tmp_path / "raw.jsonl", rows))
+    outcome = make(dataclasses.replace(config, synthesize=SynthesizeConfig(generations=1, children=3)))
     run = tmp_path / "run"
     run.mkdir()
     (run / "manifest.json").write_text(
@@ -40,6 +43,8 @@ def test_the_page_shows_reasons_examples_and_versions_and_escapes_what_it_read(t
         outcome["manifest"]["content_hash"],
         "L3",
         "EMAIL",
+        "<h2>Synthesis</h2>",
+        "Patterns with synthesis",
     ):
         assert text in page
     assert "<script>" not in page

@@ -1,7 +1,7 @@
 """What each process of the two-rank tests runs. Apart from the tests, so that processes import no pytest."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +34,31 @@ class Case:
     checkpoint: str = ""
     """Folder to go on from; empty = the beginning."""
     state: Any = None
-    """The loop's state that goes with it."""
+    """The loop's state that goes with it; or the name of the case of the same processes that left it."""
     steps: int = 0
     """Stop, and save to `<name>` in the folder, after so many; 0 = go to the end."""
+    sequence: int = 1
+    """Ranks that share each row's tokens."""
+    tensor: int = 1
+    """Ranks that share each matrix."""
 
 
 def make_loop(
     policy: str, rows: dict[str, TokenRow], case: Case, engine: Any = None
 ) -> tuple[SupervisedLoop[SFTBatch], TrainEngine]:
     """A loop over ZeRO, or over the engine that is given."""
-    config = case.config
+    config = replace(case.config, ranks_a_row=case.sequence * case.tensor, copies=case.tensor)
     order = RowOrder({name: len(row.token_ids) for name, row in rows.items()}, config.seed)
     model, _ = load_policy(PolicyConfig(path=policy))
     total = planned_steps(order, config)
     if engine is None:
-        made: Any = ZeroEngine(Policy(model), config.optim, ZeroConfig(stage=case.stage), total_steps=total)
+        zero = ZeroConfig(stage=case.stage)
+        shares: dict[str, Any] = {"sequence": case.sequence, "tensor": case.tensor}
+        made: Any = ZeroEngine(Policy(model), config.optim, zero, total_steps=total, **shares)
     else:
         made = engine(Policy(model), config.optim, total_steps=total)
-    objective = SFTObjective(rows, tokens_per_microbatch=config.optim.tokens_per_microbatch, logits_chunk=64)
+    budget, share = config.optim.tokens_per_microbatch, (made.rank % case.sequence, case.sequence)
+    objective = SFTObjective(rows, tokens_per_microbatch=budget, logits_chunk=64, share=share)
     return SupervisedLoop(made, objective, order, config), made
 
 
@@ -82,8 +89,11 @@ def run_rank(rank: int, policy: str, rows: dict[str, TokenRow], cases: list[Case
     """Do every case as one of two ranks; rank 0 leaves `<name>.pkl`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    states: dict[str, Any] = {}
     for case in cases:
-        found = run_case(policy, rows, case, Path(folder))
+        state = states[case.state] if isinstance(case.state, str) else case.state
+        found = run_case(policy, rows, replace(case, state=state), Path(folder))
+        states[case.name] = found[1]
         if rank == 0:
             (Path(folder) / f"{case.name}.pkl").write_bytes(pickle.dumps(found))
     dist.barrier()

@@ -99,7 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(job: SFTJobConfig, tmp_path: 
     assert not run.model_path.exists()
     assert run.checkpoints.steps() == [2, 3]
     second = train(job, run)
-    assert "Resumed at step 3." in second.notes
+    assert any(note.startswith("Resumed at step 3 of") for note in second.notes)
     kept = [{k: v for k, v in row.items() if k[:4] not in ("time", "thro")} for row in first.steps + second.steps]
     assert kept == [{k: v for k, v in row.items() if k[:4] not in ("time", "thro")} for row in expected.steps]
     found, reference = model_of(run), model_of(whole)
@@ -171,8 +171,6 @@ def test_settings_that_contradict_each_other_are_refused(job: SFTJobConfig) -> N
         replace(job, transfer=TransferConfig(mode="head"), policy=replace(job.policy, lora=LoraConfig(rank=4)))
     with pytest.raises(ConfigError, match="`float16` needs a GPU"):
         replace(job, precision=PrecisionConfig(dtype="float16"))
-    with pytest.raises(ConfigError, match=r"parallel\.tensor is 2: the packed attention of training is not split"):
-        replace(job, parallel=ParallelConfig(tensor=2))
 
 
 def test_bfloat16_adapters_smoothing_and_a_token_budget_work_together(job: SFTJobConfig) -> None:

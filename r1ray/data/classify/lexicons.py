@@ -16,12 +16,18 @@ _WORDS = {
         revenues securities segment shareholder shareholders shares stock tax taxable taxes
     """,
     "law": """
-        act agreement amendment appeal appellant arbitration attorney breach clause confidential consent contract
-        contractual copyright counsel court courts covenant custody damages defendant defendants disclosure evidence
-        governing hereby herein hereof hereunder indemnification indemnify infringement judge judgment jurisdiction jury
-        law laws lawsuit legal liability license licensed licensee licensor litigation notwithstanding obligations
-        parties party plaintiff plaintiffs prosecution provision provisions pursuant rights section sentence shall
-        statute statutory terminate termination testimony thereof tort warranties warranty
+        act affirmed agreement allegations alleged amendment appeal appellant arbitration argued argues asserted
+        attorney attorneys bankruptcy breach claimant claims clause complaint confidential consent constitution
+        constitutional contends contract contractual convicted copyright counsel court courts covenant creditor
+        custody damages deductible defendant defendants denied disclosure diversity doctrine enforceable
+        evidence federal felony fiduciary filed forum governing guilty hearing hereby herein hereof hereunder
+        holding honor inadmissible indemnification indemnify indictment infringement injunction insured insurer
+        judge judgment jurisdiction jury law laws lawsuit lawyer legal legislature liability liable license
+        licensed licensee licensor litigation merits motion negligence negligent notwithstanding obligations
+        overruled parties party petition petitioner plaintiff plaintiffs policyholder precedent prosecution
+        provision provisions pursuant regulation regulations remand remanded respondent rights ruling section
+        sentence shall statute statutory sued suit supreme terminate termination testified testimony thereof
+        tort tribunal trustee unlawful verdict violated violation warranties warranty witness
     """,
     "mathematics": """
         * + - / = add altogether angle answer area average circle cube derivative digit digits divide divisible each

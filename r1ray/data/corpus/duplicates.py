@@ -26,7 +26,7 @@ from r1ray.data.dedup.shingles import Hashes, Ints, Ragged, offsets_of, shingle
 from r1ray.data.dedup.verify import jaccard, select
 
 EXACT, BUCKETS, GRAPH, SUSPECTS, VERIFY = "exact", "buckets", "graph", "suspects", "verify"
-_GROUP_ROWS = 20_000
+_GROUP_ROWS = 5_000
 """Suspects in one group of `verify`, where no component is larger."""
 _EXAMPLES = 3
 
@@ -101,7 +101,7 @@ def extract_suspects(pieces: Pieces, unit: int, base: int, config: CorpusJobConf
     group = groups[np.searchsorted(suspects, names[places])]
     order = np.lexsort((names[places], group))
     places, group = places[order], group[order]
-    texts, families = _texts_at(pieces.folder("read", unit) / ROWS, places, config)
+    texts, families = texts_at(pieces.folder("read", unit) / ROWS, places, config)
     shingles = shingle(texts, config.dedup.words)
     with pieces.writing(SUSPECTS, unit) as folder:
         np.save(folder / "rows.npy", names[places])
@@ -144,7 +144,7 @@ def dropped_rows(pieces: Pieces, stage: str, parts: int) -> Ints:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
 
-def _texts_at(path: Path, places: Ints, config: CorpusJobConfig) -> tuple[list[str], list[str]]:
+def texts_at(path: Path, places: Ints, config: CorpusJobConfig) -> tuple[list[str], list[str]]:
     """(text, family) of the rows at these places of a unit; a row group at a time."""
     fields = config.corpus.text_fields
     texts, families = [""] * len(places), [""] * len(places)

@@ -8,6 +8,7 @@ from typing import Any
 
 from r1ray.config.jobs import CorpusJobConfig
 from r1ray.data.corpus.plan import CorpusPlan, Stage
+from r1ray.data.corpus.prune import prune
 from r1ray.data.corpus.publish import FIGURES, is_published, publish
 from r1ray.data.corpus.units import plan_inputs
 
@@ -45,6 +46,8 @@ def build_corpus(config: CorpusJobConfig, make: MakePieces, progress: Progress) 
             seconds[stage.name] = _since(begun)
         manifest = publish(plan, counts)
     shutil.rmtree(plan.pieces.root, ignore_errors=True)
+    if config.corpus.keep:
+        prune(plan.output, config.corpus.keep)
     return {
         "manifest": manifest,
         "figures": json.loads((plan.output / FIGURES).read_text(encoding="utf-8")),

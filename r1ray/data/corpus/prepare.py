@@ -17,6 +17,7 @@ from r1ray.data.corpus.tiers import judge_tier
 from r1ray.data.decontaminate import EvaluationIndex, find_leaks, index_problems
 from r1ray.data.files import expand, is_local, read_rows
 from r1ray.data.privacy.masking import mask_row
+from r1ray.data.privacy.names import extra_detectors
 from r1ray.data.sources import QUESTION_FIELDS
 from r1ray.data.verdict import Drop
 from r1ray.errors import DataError
@@ -53,12 +54,17 @@ def prepare(rows: Sequence[Row], config: CorpusJobConfig) -> Prepared:
         if drop is not None:
             result.dropped.append((row, drop))
             continue
-        masked, counts = mask_row(row, fields, config.privacy)
+        masked, counts = mask(row, config)
         if counts:
             result.masked.update(counts)
             _note(result, "mask", row, masked, fields)
         result.rows.append(_label(masked, text, config))
     return result
+
+
+def mask(row: Row, config: CorpusJobConfig) -> tuple[Row, dict[str, int]]:
+    """The row without what is private, and the number of places by kind."""
+    return mask_row(row, config.corpus.text_fields, config.privacy, extra=extra_detectors(config.privacy))
 
 
 def _judge(texts: Sequence[str], rows: Sequence[Row], config: CorpusJobConfig) -> list[Drop | None]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1ray.data.corpus import duplicates, read, shards, tokens
+from r1ray.data.corpus import duplicates, meaning, read, shards, synthesis, tokens
 from r1ray.data.corpus.figures import Figures
 from r1ray.data.corpus.plan import CorpusPlan, content_settings
 from r1ray.data.verdict import Funnel
@@ -39,8 +39,9 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
     split = [pieces.result(shards.SPLIT, unit) for unit in range(counts[shards.SPLIT])]
     for result in [*results, *split, *written]:
         figures.add(result["figures"])
-    for group in range(counts.get(duplicates.VERIFY, 0)):
-        figures.show("near duplicates", pieces.result(duplicates.VERIFY, group)["examples"])
+    for stage in (duplicates.VERIFY, meaning.MEANING):
+        for part in range(counts.get(stage, 0)):
+            figures.show("near duplicates", pieces.result(stage, part)["examples"])
     entries = [one["shard"] for one in written]
     content = hashlib.sha256("".join(entry["content"] for entry in entries).encode()).hexdigest()
     manifest = {
@@ -57,6 +58,8 @@ def publish(plan: CorpusPlan, counts: Mapping[str, int]) -> dict[str, Any]:
         "variants": sum(entry["variants"] for entry in entries),
         "domains": dict(figures.counts.get("domain", {})),
     }
+    if synthesis.SYNTHESIZE in counts:
+        manifest["synthesis"] = pieces.result(synthesis.SYNTHESIZE)["report"]
     version = beside(output) / VERSIONS / content
     if not (version / MANIFEST).is_file() or damaged_shards(version):  # links share a file, and its damage
         temporary = version.with_name(f".{content[:12]}.{uuid.uuid4().hex[:8]}")
@@ -136,7 +139,7 @@ def _funnel(plan: CorpusPlan, counts: Mapping[str, int], results: list[dict[str,
         whole.rows_in += part["rows_in"]
         whole.quarantined.update(part["quarantined"])
         whole.dropped.update({(stage, reason): rows for stage, reason, rows in part["dropped"]})
-    dropped = plan.dropped(counts.get(duplicates.EXACT, 0), counts.get(duplicates.VERIFY, 0))
+    dropped = plan.dropped(counts)
     whole.dropped.update({("dedup", reason): rows for reason, rows in dropped.items() if rows})
     whole.kept = kept
     whole.check(sum(result["rows_read"] for result in results))

@@ -33,7 +33,7 @@ _BATCH_CHARACTERS = 4 * 2**20
 def read_unit(pieces: Pieces, number: int, unit: Unit, config: CorpusJobConfig, partitions: int) -> dict[str, Any]:
     """Read one unit in batches, so that memory depends neither on the file nor on the corpus."""
     funnel, figures, keys = Funnel(), Figures(), Keys(config)
-    rows = 0
+    rows = characters = 0
     with pieces.writing(STAGE, number) as folder:
         with (
             pq.ParquetWriter(folder / ROWS, SCHEMA, compression="zstd") as writer,
@@ -63,9 +63,11 @@ def read_unit(pieces: Pieces, number: int, unit: Unit, config: CorpusJobConfig, 
                     writer.write_table(to_table(done.rows))
                     figures.describe(done.rows, config.corpus.text_fields, prefix="read/")
                 rows += len(done.rows)
+                characters += sum(len(joined(row, config.corpus.text_fields)) for row in done.rows)
         save_keys(folder, keys, partitions)
         result = {
             "rows": rows,
+            "characters": characters,
             "rows_read": funnel.rows_in,
             "funnel": _funnel_json(funnel),
             "figures": figures.to_json(),
@@ -86,7 +88,7 @@ def _rows_of(unit: Unit, config: CorpusJobConfig) -> Iterator[Row | QuarantinedR
     else:
         raws = read_file(unit.path, limit)
     for raw in raws:
-        yield to_row(raw, unit.name, config.corpus.mapping, annotations=bool(config.augment.operators))
+        yield to_row(raw, unit.name, config.corpus.mapping, annotations=config.grows)
 
 
 def _batches(rows: Iterator[Row | QuarantinedRow]) -> Iterator[list[Row | QuarantinedRow]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from r1ray.data.corpus.structured import lines_of, structure_of, with_structure
 from r1ray.data.dedup.exact import digest
 from r1ray.data.files import RawRow
 from r1ray.data.quarantine import EXCERPT, QuarantinedRow
@@ -27,7 +28,8 @@ SCHEMA = pa.schema(
 
 
 def to_row(raw: RawRow, name: str, mapping: Sequence[str] = (), *, annotations: bool = False) -> Row | QuarantinedRow:
-    """A problem (`question` with an `answer` or a `solution`) or a document (`text`) as a row of the schema.
+    """A problem (`question` with an `answer` or a `solution`), a document (`text`), or numbers (`structured.py`) as a
+    row of the schema.
 
     Args:
         raw: as a reader gave it.
@@ -39,9 +41,14 @@ def to_row(raw: RawRow, name: str, mapping: Sequence[str] = (), *, annotations: 
     if raw.reason:
         return _quarantined(raw, raw.reason, raw.detail)
     asks = any(raw.fields.get(field) is not None for field in QUESTION_FIELDS)
+    structure = structure_of(raw.fields)
+    if structure and raw.fields.get("text") is None:
+        raw = dataclasses.replace(raw, fields={**raw.fields, "text": lines_of(structure)})
     row = _problem(raw) if asks else _document(raw)
     if isinstance(row, QuarantinedRow):
         return row
+    if structure:
+        row |= {"text": raw.fields["text"], "metadata": with_structure(row["metadata"], structure)}
     answer = raw.fields.get("answer")
     if annotations and isinstance(answer, str) and "<<" in answer and FINAL in answer:
         row["metadata"] = json.dumps({**json.loads(row["metadata"]), ANNOTATED: answer.rpartition(FINAL)[0].strip()})

@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1ray.config.jobs import CorpusJobConfig
-from r1ray.data.corpus.duplicates import EXACT, VERIFY, dropped_rows
 from r1ray.data.corpus.figures import Figures
 from r1ray.data.corpus.grow import grow
-from r1ray.data.corpus.keys import numbers
+from r1ray.data.corpus.left import Parts, left_tables
 from r1ray.data.corpus.pieces import Pieces
 from r1ray.data.corpus.read import ROWS
 from r1ray.data.corpus.rows import SCHEMA, Row, annotated, joined, to_table
+from r1ray.data.corpus.synthesis import SYNTHESIZE
 from r1ray.data.dedup.shingles import Ints
 from r1ray.runs.files import hash_file
 
@@ -26,47 +27,64 @@ _ROW_GROUP = 2000
 
 
 def split_unit(
-    pieces: Pieces, unit: int, base: int, parts: tuple[int, int], shards: int, config: CorpusJobConfig
+    pieces: Pieces, unit: int, base: int, parts: Parts, shards: int, config: CorpusJobConfig
 ) -> dict[str, Any]:
     """The rows of a unit that are no duplicates, and their variants, cut by shard.
 
     Args:
         base: rows in the units before this one.
-        parts: pieces of the stages `exact` and `verify`.
+        parts: the stages of deduplication.
         shards: how many the corpus has.
     """
-    names = numbers(pieces.folder("read", unit), base)
-    gone = np.concatenate([dropped_rows(pieces, EXACT, parts[0]), dropped_rows(pieces, VERIFY, parts[1])])
-    kept = ~np.isin(names, gone)
-    index: list[list[int]] = [[] for _ in range(shards)]
-    figures = Figures()
-    start = written = 0
+    figures, count = Figures(), 0
     with pieces.writing(SPLIT, unit) as folder:
-        with (
-            pq.ParquetFile(pieces.folder("read", unit) / ROWS) as file,
-            pa.OSFile(str(folder / _PARTS), "wb") as sink,
-            pa.ipc.new_file(sink, SCHEMA) as writer,
-            (folder / LABELLED).open("w", encoding="utf-8") as labelled,
-        ):
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number)
-                mask = kept[start : start + len(table)]
-                start += len(table)
-                table = table.filter(pa.array(mask))
-                if config.augment.operators:
+        with _Cut(folder, shards) as cut, (folder / LABELLED).open("w", encoding="utf-8") as labelled:
+            for table in left_tables(pieces, unit, base, parts):
+                count += len(table)
+                if config.grows:
                     rows = table.to_pylist()
-                    grown = grow(rows, config)
+                    grown = grow(rows, config, pieces)
                     table = to_table([*(annotated(row)[0] for row in rows), *grown.rows])
                     figures.count("attempts", grown.checks.elements())
                     labelled.writelines(json.dumps(row) + "\n" for row in grown.labelled)
-                homes = home_shards(table.column("id").to_pylist(), shards)
-                for shard in np.unique(homes).tolist():
-                    part = table.filter(pa.array(homes == shard)).combine_chunks()
-                    writer.write_batch(part.to_batches()[0])
-                    index[shard].append(written)
-                    written += 1
-        (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
-        return pieces.save_result(folder, {"rows": int(kept.sum()), "figures": figures.to_json()})
+                cut.add(table)
+        return pieces.save_result(folder, {"rows": count, "figures": figures.to_json()})
+
+
+def split_synthesis(pieces: Pieces, unit: int, shards: int) -> dict[str, Any]:
+    """The synthesized problems, cut by shard, as one more unit behind those of the input."""
+    with pieces.writing(SPLIT, unit) as folder:
+        with _Cut(folder, shards) as cut, pq.ParquetFile(pieces.folder(SYNTHESIZE) / ROWS) as file:
+            for number in range(file.num_row_groups):
+                cut.add(file.read_row_group(number))
+        return pieces.save_result(folder, {"rows": 0, "figures": Figures().to_json()})
+
+
+class _Cut:
+    """Rows in an Arrow file, those of one shard in batches of their own, and an index of the batches."""
+
+    def __init__(self, folder: Path, shards: int) -> None:
+        self._folder, self._shards, self._written = folder, shards, 0
+        self._index: list[list[int]] = [[] for _ in range(shards)]
+
+    def __enter__(self) -> Self:
+        self._sink = pa.OSFile(str(self._folder / _PARTS), "wb")
+        self._writer = pa.ipc.new_file(self._sink, SCHEMA)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._sink.close()
+        (self._folder / _INDEX).write_text(json.dumps(self._index), encoding="utf-8")
+
+    def add(self, table: pa.Table) -> None:
+        """The next rows."""
+        homes = home_shards(table.column("id").to_pylist(), self._shards)
+        for shard in np.unique(homes).tolist():
+            part = table.filter(pa.array(homes == shard)).combine_chunks()
+            self._writer.write_batch(part.to_batches()[0])
+            self._index[shard].append(self._written)
+            self._written += 1
 
 
 def write_shard(pieces: Pieces, shard: int, units: int, shards: int, config: CorpusJobConfig) -> dict[str, Any]:

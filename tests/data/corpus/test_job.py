@@ -1,6 +1,9 @@
 """A corpus from end to end, in one process: books, duplicates, versions, and going on after a crash."""
 
+import dataclasses
+import importlib.util
 import json
+import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,12 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from r1ray.config.corpus import PrivacyConfig
 from r1ray.config.problems import ProblemsConfig
 from r1ray.data.corpus.job import build_corpus, in_process, summary
 from r1ray.data.corpus.plan import Stage
 from r1ray.data.dedup.rows import deduplicate
 from r1ray.data.problem_set import build_problem_set
-from r1ray.errors import DataError
+from r1ray.errors import ConfigError, DataError
 from tests.data.corpus.helpers import DecontaminateConfig, DedupConfig, job, make, problem_lines, write_lines
 
 
@@ -68,9 +72,9 @@ def test_duplicates_are_those_that_are_found_in_memory_whatever_the_cut(tmp_path
 def test_many_partitions_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_lines(tmp_path / "documents.jsonl", planted(300, seed=1))
     one = make(job(tmp_path / "one", source))
-    monkeypatch.setattr("r1ray.data.corpus.plan._PARTITION_BYTES", source.stat().st_size // 7)
     monkeypatch.setattr("r1ray.data.corpus.duplicates._GROUP_ROWS", 5)
-    many = make(job(tmp_path / "many", source, unit_mib=0.03))
+    partition_mib = source.stat().st_size / 2**20 / 7.5
+    many = make(job(tmp_path / "many", source, unit_mib=0.03, partition_mib=partition_mib))
     assert many["pieces_made"]["buckets"] == 8 and many["pieces_made"]["verify"] > 3
     assert one["manifest"]["content_hash"] == many["manifest"]["content_hash"]
 
@@ -136,6 +140,20 @@ def test_what_would_fail_in_every_task_fails_before_the_first(tmp_path: Path) ->
     config = job(tmp_path, count=5, decontaminate=DecontaminateConfig(against=(str(empty),)))
     with pytest.raises(DataError, match="no row with `question`"):
         build_corpus(config, lambda *_: pytest.fail("a task was started"), lambda *_: None)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is not None, reason="presidio is installed")
+def test_an_extra_that_is_missing_is_named_before_the_first_task(tmp_path: Path) -> None:
+    config = dataclasses.replace(job(tmp_path, count=5), privacy=PrivacyConfig(detectors=("email", "person")))
+    with pytest.raises(ConfigError, match=r"r1ray\[pii\]"):
+        build_corpus(config, lambda *_: pytest.fail("a task was started"), lambda *_: None)
+
+
+def test_long_rows_come_in_more_shards(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "raw.jsonl", planted(60))
+    outcome = make(job(tmp_path, source, dedup=DedupConfig(near=False), shard_mib=0.01))
+    sizes = [shard["characters"] for shard in outcome["manifest"]["shards"]]
+    assert len(sizes) == math.ceil(sum(sizes) / (0.01 * 2**20)) > 1
 
 
 def test_what_is_private_is_masked_and_counted(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Versions of a corpus: kept side by side, compared, and gone back to."""
 
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from r1ray.cli import dispatch
 from r1ray.commands.corpus import main
 from r1ray.config.problems import ProblemsConfig
 from r1ray.data.corpus.compare import compare
+from r1ray.data.corpus.prune import DAY, prune
 from r1ray.data.corpus.publish import damaged_shards
 from r1ray.data.files import expand
 from r1ray.data.problem_set import build_problem_set
@@ -95,6 +98,34 @@ def test_an_output_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) 
     assert (tmp_path / "mix" / "thesis.tex").read_text() == "precious"
 
 
+def test_r1ray_knows_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    dispatch(["corpus", "--help"])
+    assert "r1ray corpus prune FOLDER COUNT" in capsys.readouterr().out
+
+
 def test_what_is_not_understood_prints_the_usage() -> None:
     with pytest.raises(ConfigError, match="usage"):
         main(["diff", "one"])
+
+
+def test_only_the_newest_versions_stay_and_the_one_that_is_shown(twice: tuple[Path, str, str]) -> None:
+    folder, first, second = twice
+    main(["checkout", f"{folder}@{first[:12]}"])
+    main(["prune", str(folder), "1"])
+    assert list_versions(folder) == [first] and read_manifest(folder)["content_hash"] == first
+    assert damaged_shards(folder) == [] and second not in list_versions(folder)
+    with pytest.raises(ConfigError, match="no count of versions"):
+        main(["prune", str(folder), "0"])
+
+
+def test_a_job_that_keeps_two_versions_removes_the_third(tmp_path: Path) -> None:
+    hashes = [make(job(tmp_path, count=count, keep=2))["manifest"]["content_hash"] for count in (5, 6, 7)]
+    assert list_versions(tmp_path / "mix") == hashes[1:]
+
+
+def test_unfinished_work_goes_after_a_day(twice: tuple[Path, str, str]) -> None:
+    folder, _, _ = twice
+    left = folder.parent / f".{folder.name}" / "work" / "0123456789abcdef"
+    (left / "read" / "000000").mkdir(parents=True)
+    assert prune(folder, 0) == [] and left.is_dir()
+    assert prune(folder, 0, now=time.time() + DAY + 60) == [left.name] and not left.exists()
