@@ -73,8 +73,9 @@ class ServeConfig:
     """Prompt and answer tokens that may wait in one replica; beyond, requests are refused with 429."""
     request_seconds: float = 600.0
     """Longest life of a request; 0 = no limit."""
-    stream_interval_ms: float = 50.0
-    """A stream's first token is sent at once, later ones together at most this often; 0 = each by itself."""
+    deliveries_per_s: float = 64.0
+    """Pieces that an engine hands over in a second, for all streams together. First tokens go out at once; with one or
+    two streams every token does. 0 = always."""
     ingresses: int = 1
     """Replicas of the HTTP side."""
     min_replicas: int = 1
@@ -103,7 +104,7 @@ class ServeConfig:
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
         for name in (
             "request_seconds",
-            "stream_interval_ms",
+            "deliveries_per_s",
             "target_first_token_s",
             "downscale_delay_s",
             "drain_s",

@@ -70,6 +70,8 @@ class EngineRequest:
     """Tokens that the answer has already: another engine wrote them and died. They count as drawn."""
     grammar: str = ""
     """What the answer must match, as `generation/grammar.py` spells it; empty = anything."""
+    whole: bool = False
+    """Nobody reads it before its end: it may be handed over in large pieces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

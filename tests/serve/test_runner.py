@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ async def answer(runner: EngineRunner, request: EngineRequest) -> list[int]:
 def test_many_requests_are_answered_and_none_waits_for_another() -> None:
     async def main() -> None:
         engine = CountingEngine()
-        runner = EngineRunner(engine, interval_s=0.01)
+        runner = EngineRunner(engine, deliveries_per_s=1000.0)
         answers = await asyncio.gather(*(answer(runner, asked(str(n), 20 + n)) for n in range(12)))
         assert [len(one) for one in answers] == [20 + n for n in range(12)] and runner.active == 0
         await runner.load_weights({}, 4)
@@ -155,5 +155,22 @@ def test_an_answer_goes_on_in_another_engine() -> None:
         engines[:] = []
         with pytest.raises(ApiError, match="lost 2 times"):
             [events async for events in resumed(generate, asked("a", 10), attempts=2, pause_s=0.0)]
+
+    asyncio.run(main())
+
+
+def test_tokens_behind_the_first_are_handed_over_together_where_many_stream() -> None:
+    async def main() -> None:
+        runner = EngineRunner(CountingEngine(step_s=0.001), deliveries_per_s=10.0)
+
+        async def sizes(request: EngineRequest) -> list[int]:
+            return [len(events) async for events in runner.generate(request)]
+
+        whole = await sizes(replace(asked("whole", 20), whole=True))
+        assert whole[0] + sum(whole[1:]) == 20 and len(whole) == 2, "the first at once, the rest when it is over"
+        many = await asyncio.gather(*(sizes(asked(str(n), 20)) for n in range(4)))
+        assert all(sum(one) == 20 and len(one) <= 3 for one in many)
+        assert len(await sizes(asked("alone", 20))) > 3
+        await runner.close()
 
     asyncio.run(main())
