@@ -32,6 +32,12 @@ class ServeEngineConfig:
     """Prompt tokens read beside the running answers in one iteration: more = earlier first tokens, longer gaps."""
     threads: int = 0
     """Of the engine; 0 = the library's choice."""
+    gpus: float = 0.0
+    """GPUs that each engine books, under `vllm` and `transformers`; 0 = it runs on the CPU."""
+    tensor: int = 1
+    """GPUs that share every layer, under `vllm`; as many have to be booked."""
+    memory: float = 0.85
+    """Share of a GPU's memory that vLLM may take."""
 
     def __post_init__(self) -> None:
         require_choice("engine.kind", self.kind, ("auto", "openvino", "transformers", "vllm"))
@@ -43,6 +49,10 @@ class ServeEngineConfig:
         require_range("engine.max_rows", self.max_rows, self.min_rows)
         require_range("engine.prefill_tokens", self.prefill_tokens, 1)
         require_range("engine.threads", self.threads, 0)
+        require_range("engine.gpus", self.gpus, 0)
+        require_range("engine.tensor", self.tensor, 1)
+        require_range("engine.memory", self.memory, 0.01, 1)
+        require(self.tensor == 1 or self.gpus >= self.tensor, "engine.gpus", self.gpus, "as many as engine.tensor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +73,9 @@ class ServeConfig:
     """Prompt and answer tokens that may wait in one replica; beyond, requests are refused with 429."""
     request_seconds: float = 600.0
     """Longest life of a request; 0 = no limit."""
-    stream_interval_ms: float = 50.0
-    """A stream's first token is sent at once, later ones together at most this often; 0 = each by itself."""
+    deliveries_per_s: float = 64.0
+    """Pieces that an engine hands over in a second, for all streams together. First tokens go out at once; with one or
+    two streams every token does. 0 = always."""
     ingresses: int = 1
     """Replicas of the HTTP side."""
     min_replicas: int = 1
@@ -93,7 +104,7 @@ class ServeConfig:
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
         for name in (
             "request_seconds",
-            "stream_interval_ms",
+            "deliveries_per_s",
             "target_first_token_s",
             "downscale_delay_s",
             "drain_s",

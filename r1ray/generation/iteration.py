@@ -8,9 +8,8 @@ A batch engine (`generation/engine.py`) answers when everything is finished; thi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from r1ray.types import FinishReason
@@ -71,6 +70,8 @@ class EngineRequest:
     """Tokens that the answer has already: another engine wrote them and died. They count as drawn."""
     grammar: str = ""
     """What the answer must match, as `generation/grammar.py` spells it; empty = anything."""
+    whole: bool = False
+    """Nobody reads it before its end: it may be handed over in large pieces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +151,7 @@ class IterationEngine(Protocol):
         """How busy it is now."""
         ...
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
-        """Take new weights by their Hugging Face names; what is cached under the old ones is forgotten."""
+    def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
+        """Take new weights by their Hugging Face names, tensors or packed; what is cached under the old ones is
+        forgotten."""
         ...

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from r1ray.errors import ModelError
 
@@ -33,7 +32,7 @@ class NamedShapes:
         aliases = {name: first_name[id(parameter)] for name, parameter in every if name not in shapes}
         return NamedShapes(shapes, aliases)
 
-    def check(self, named: Mapping[str, Tensor]) -> None:
+    def check(self, named: Mapping[str, Any]) -> None:
         """All parameters, nothing else, each of its shape; a tied one may come under both names if the two are equal.
 
         Raises:

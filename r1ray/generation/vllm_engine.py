@@ -27,7 +27,17 @@ class VLLMEngine:
     has them.
     """
 
-    def __init__(self, path: Path, *, dtype: str, device: torch.device, max_rows: int, memory: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dtype: str,
+        device: torch.device,
+        max_rows: int,
+        memory: float,
+        logprobs_mode: str = "processed_logprobs",
+        tensor: int = 1,
+    ) -> None:
         """Start vLLM on the Hugging Face folder at `path`.
 
         Args:
@@ -36,23 +46,26 @@ class VLLMEngine:
             device: what vLLM runs on; it decides how weights are swapped.
             max_rows: most sequences decoded side by side.
             memory: share of the device's memory that weights and cache may take.
+            logprobs_mode: vLLM's; the default is of the tempered distribution, which the tokens are drawn from.
+            tensor: devices that share every layer.
 
         Raises:
             ConfigError: vLLM is not installed.
         """
         self.policy_version = 0
-        self._vllm = _import_vllm()
+        self.library = self._vllm = _import_vllm()
         self._on_gpu = device.type == "cuda"
         self._tokenizer = load_tokenizer(path)
         with torch.device("meta"):
             self._names = NamedShapes.of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path)))
-        self._llm = self._vllm.LLM(
+        self.llm = self._llm = self._vllm.LLM(
             model=str(path),
             dtype=dtype,
             max_num_seqs=max_rows,
             gpu_memory_utilization=memory,
             enable_prefix_caching=True,  # the samples of a prompt share its prefill through it
-            logprobs_mode="processed_logprobs",  # of the tempered distribution, which the tokens are drawn from
+            logprobs_mode=logprobs_mode,
+            **({"tensor_parallel_size": tensor} if tensor > 1 else {}),
             seed=0,
         )
 
@@ -107,7 +120,7 @@ class VLLMEngine:
             temperature=params.temperature,
             top_p=params.top_p,
             top_k=params.top_k,
-            seed=_stream(seed, sample),
+            seed=random_stream(seed, sample),
             logprobs=0,  # of the sampled token alone
             stop=list(params.stop) or None,
             detokenize=bool(params.stop),  # vLLM finds stop texts in its own text; ours is made below
@@ -123,7 +136,7 @@ class VLLMEngine:
         )
 
 
-def _stream(seed: int, sample: int) -> int:
+def random_stream(seed: int, sample: int) -> int:
     """A 63-bit seed for sample `sample` of a prompt with `seed`."""
     key = np.array([seed % 2**64, sample], dtype=np.uint64)
     return int(np.random.Philox(key=key).random_raw()) >> 1

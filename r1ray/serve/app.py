@@ -234,7 +234,11 @@ def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: st
         health_check_timeout_s=30.0,
         max_surge_percent=100,  # a new version is up before the old one goes
         user_config={"weights": weights or policy.path, "version": version},
-        ray_actor_options={"num_cpus": 0.4, "runtime_env": {"env_vars": _thread_limits(config)}},
+        ray_actor_options={
+            "num_cpus": 0.4,
+            "num_gpus": config.engine.gpus,
+            "runtime_env": {"env_vars": _thread_limits(config)},
+        },
         **scaled,
     )
     return _pinned(deployment, config.engine, policy, knobs).bind(config.engine, policy, knobs)

@@ -58,7 +58,9 @@ async def _choice(call: Call, index: int, prompt: int, sample: int, guard: Outpu
     ids, params = call.prompts[prompt], replace(call.params, sample=sample)
     detokenizer, cutter = Detokenizer(call.model.tokenizer), StopCutter(params.stop)
     splitter = ReasoningSplitter(call.model.prompts.opens_thought(ids)) if call.chat else None
-    request = EngineRequest(id=f"{call.id}/{index}", prompt_ids=ids, params=params, grammar=call.grammar)
+    request = EngineRequest(
+        id=f"{call.id}/{index}", prompt_ids=ids, params=params, grammar=call.grammar, whole=not call.request.stream
+    )
     first = True
     async with contextlib.aclosing(call.model.engine.generate(request)) as stream:
         async for events in stream:

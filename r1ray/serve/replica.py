@@ -18,8 +18,7 @@ class EngineReplica:
     async def __init__(self, config: ServeEngineConfig, policy: PolicyConfig, serve: ServeConfig) -> None:  # type: ignore[misc]
         self._config, self._policy = config, policy
         engine, _ = await asyncio.to_thread(make_iteration_engine, config, policy)
-        interval = serve.stream_interval_ms / 1000
-        self._runner = EngineRunner(engine, queued_tokens=serve.queued_tokens, interval_s=interval)
+        self._runner = EngineRunner(engine, queued_tokens=serve.queued_tokens, deliveries_per_s=serve.deliveries_per_s)
         self._weights, self._version = policy.path, 0
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
@@ -44,7 +43,7 @@ class EngineReplica:
         path, version = wanted["weights"], int(wanted["version"])
         if (path, version) != (self._weights, self._version):
             policy = replace(self._policy, path=path)
-            weights = await asyncio.to_thread(read_weights, policy)
+            weights = await asyncio.to_thread(read_weights, self._config, policy)
             await self._runner.load_weights(weights, version)
             self._weights, self._version, self._policy = path, version, policy
 

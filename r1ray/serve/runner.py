@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-import torch
-
 from r1ray.errors import R1RayError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, IterationEngine
 from r1ray.serve.errors import invalid, overloaded, unavailable
+
+WHOLE_S = 1.0
+"""Seconds between two deliveries of an answer that nobody reads before its end: what a dead engine can lose."""
 
 
 class _Sink:
@@ -48,11 +49,12 @@ class EngineRunner:
     Args:
         engine: made before, used by the thread alone from now on.
         queued_tokens: prompt and answer tokens that may wait; beyond, requests are refused.
-        interval_s: tokens behind a stream's first are handed over at most this often, where several streams run.
+        deliveries_per_s: of all requests together; tokens behind a request's first, and before its end, wait for each
+            other. 0 = every token is handed over by itself.
     """
 
-    def __init__(self, engine: IterationEngine, *, queued_tokens: int = 2**31, interval_s: float = 0.0) -> None:
-        self._engine, self._queued_tokens, self._interval_s = engine, queued_tokens, interval_s
+    def __init__(self, engine: IterationEngine, *, queued_tokens: int = 2**31, deliveries_per_s: float = 0.0) -> None:
+        self._engine, self._queued_tokens, self._per_s = engine, queued_tokens, deliveries_per_s
         self._sinks: dict[str, _Sink] = {}
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
@@ -105,8 +107,8 @@ class EngineRunner:
         try:
             while True:
                 await sink.ready.wait()
-                pause = last + self._interval_s - time.monotonic()
-                if last and pause > 0 and len(self._sinks) > 2 and not sink.done.is_set():
+                pause = last + self._interval(request) - time.monotonic()
+                if last and pause > 0 and not sink.done.is_set():
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(sink.done.wait(), pause)
                 events, sink.events = sink.events, []
@@ -124,7 +126,13 @@ class EngineRunner:
             del self._sinks[request.id]
             self._post(lambda: self._cancel(request.id))
 
-    async def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
+    def _interval(self, request: EngineRequest) -> float:
+        """Seconds between two deliveries: few streams get each token as it comes, many share what deliveries cost."""
+        if request.whole:
+            return WHOLE_S
+        return len(self._sinks) / self._per_s if self._per_s and len(self._sinks) > 2 else 0.0
+
+    async def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
         """Swap between two steps; what runs goes on under the new weights."""
         await self._call(lambda: self._engine.load_weights(weights, version))
 

@@ -40,6 +40,7 @@ def served(policy: Path, config: ServeJobConfig | None = None, **parts: Any) -> 
     config = config or ServeJobConfig(
         policy=PolicyConfig(path=str(policy)), engine=small, serve=ServeConfig(model_name="tiny")
     )
+    grammars, scorer = parts.pop("grammars", True), parts.pop("scorer", None)
     config = replace(config, **parts)
     ready, stop = threading.Event(), threading.Event()
     found: list[Running] = []
@@ -48,8 +49,7 @@ def served(policy: Path, config: ServeJobConfig | None = None, **parts: Any) -> 
     async def main() -> None:
         engine, tokenizer = make_iteration_engine(config.engine, config.policy)
         runner = EngineRunner(engine, queued_tokens=config.serve.queued_tokens)
-        model = ServedModel.of(version_names(config)[0], runner, tokenizer)
-        grammars = parts.get("grammars", True)
+        model = ServedModel.of(version_names(config)[0], runner, tokenizer, scorer=scorer)
         service = make_service(config, {model.version: model}, MemoryStore(2**20), grammars=grammars)
         server = uvicorn.Server(uvicorn.Config(build_api(lambda: service), port=0, log_level="critical"))
         task = asyncio.create_task(server.serve())

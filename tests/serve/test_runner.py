@@ -1,8 +1,9 @@
 """The thread around an engine: delivery, refusal, cancellation and death."""
 
 import asyncio
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ class CountingEngine:
     version: int = 0
     context_length: int = 100
     dies_at: int = 10**9
+    step_s: float = 0.0
     running: dict[str, EngineRequest] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
     iterations: int = 0
@@ -37,6 +39,7 @@ class CountingEngine:
 
     def step(self) -> list[EngineEvent]:
         self.iterations += 1
+        time.sleep(self.step_s)
         if self.iterations >= self.dies_at:
             raise RuntimeError("broken")
         events = []
@@ -74,7 +77,7 @@ async def answer(runner: EngineRunner, request: EngineRequest) -> list[int]:
 def test_many_requests_are_answered_and_none_waits_for_another() -> None:
     async def main() -> None:
         engine = CountingEngine()
-        runner = EngineRunner(engine, interval_s=0.01)
+        runner = EngineRunner(engine, deliveries_per_s=1000.0)
         answers = await asyncio.gather(*(answer(runner, asked(str(n), 20 + n)) for n in range(12)))
         assert [len(one) for one in answers] == [20 + n for n in range(12)] and runner.active == 0
         await runner.load_weights({}, 4)
@@ -102,16 +105,18 @@ def test_too_much_is_refused_with_a_time_to_come_back() -> None:
     asyncio.run(main())
 
 
-def test_leaving_cancels() -> None:
+def test_leaving_frees_the_place_within_two_iterations() -> None:
     async def main() -> None:
-        engine = CountingEngine()
+        engine = CountingEngine(step_s=0.005)
         runner = EngineRunner(engine)
         stream = runner.generate(asked("left", 10**9))
-        await anext(stream)
+        for _ in range(5):
+            await anext(stream)
+        left_at = engine.iterations
         await stream.aclose()
         while engine.busy:
             await asyncio.sleep(0.001)
-        assert "left" in engine.cancelled
+        assert "left" in engine.cancelled and engine.iterations - left_at <= 2
         await runner.close()
 
     asyncio.run(main())
@@ -150,5 +155,22 @@ def test_an_answer_goes_on_in_another_engine() -> None:
         engines[:] = []
         with pytest.raises(ApiError, match="lost 2 times"):
             [events async for events in resumed(generate, asked("a", 10), attempts=2, pause_s=0.0)]
+
+    asyncio.run(main())
+
+
+def test_tokens_behind_the_first_are_handed_over_together_where_many_stream() -> None:
+    async def main() -> None:
+        runner = EngineRunner(CountingEngine(step_s=0.001), deliveries_per_s=10.0)
+
+        async def sizes(request: EngineRequest) -> list[int]:
+            return [len(events) async for events in runner.generate(request)]
+
+        whole = await sizes(replace(asked("whole", 20), whole=True))
+        assert whole[0] + sum(whole[1:]) == 20 and len(whole) == 2, "the first at once, the rest when it is over"
+        many = await asyncio.gather(*(sizes(asked(str(n), 20)) for n in range(4)))
+        assert all(sum(one) == 20 and len(one) <= 3 for one in many)
+        assert len(await sizes(asked("alone", 20))) > 3
+        await runner.close()
 
     asyncio.run(main())

@@ -19,6 +19,7 @@ from r1ray.generation.paged.choose import Chooser, choose, scores
 from r1ray.generation.paged.model import PagedModel, Piece
 from r1ray.generation.paged.rows import RowLimit
 from r1ray.generation.stopping import StopRule
+from r1ray.models.packed_weights import PackedMatrix
 from r1ray.types import FinishReason
 
 
@@ -132,7 +133,7 @@ class PagedEngine:
             iterations=self._iterations,
         )
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor | PackedMatrix], version: int) -> None:
         """Take new weights; no prefix is reused from the old ones. What runs goes on under the new ones."""
         self._model.load_weights(weights)
         self._pool.forget()

@@ -1,43 +1,46 @@
 """From a model's path to an engine that serves it."""
 
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeEngineConfig
 from r1ray.errors import ConfigError, ModelError
+from r1ray.generation.iteration import IterationEngine
 from r1ray.generation.llama_weights import LlamaSpec
 from r1ray.generation.paged.batcher import PagedEngine
 from r1ray.generation.paged.model import PagedModel
 from r1ray.generation.paged.rows import RowLimit
 from r1ray.generation.paged.transformers_model import TransformersPagedModel
 from r1ray.generation.stopping import StopRule, end_tokens
-from r1ray.models.loading import load_policy
+from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
 
 
 def make_iteration_engine(
-    config: ServeEngineConfig, policy: PolicyConfig, device: str = "cpu"
-) -> tuple[PagedEngine, PreTrainedTokenizerBase]:
+    config: ServeEngineConfig, policy: PolicyConfig
+) -> tuple[IterationEngine, PreTrainedTokenizerBase]:
     """The engine that `config.kind` names with the policy's weights, and the policy's tokenizer.
 
     Raises:
         ConfigError: the engine is not installed.
         ModelError: there is no model at the path, or the engine does not know its architecture.
     """
+    device = "cuda" if config.gpus else "cpu"
+    if config.kind == "vllm" or (config.kind == "auto" and config.gpus and find_spec("vllm")):
+        return _vllm(config, policy, device), load_tokenizer(policy.path)
     loaded, tokenizer = load_policy(policy)
     hf = loaded.to(device).eval()
     spec = LlamaSpec.of(hf)  # type: ignore[arg-type]
-    kind = config.kind
-    if kind == "auto":
-        kind = "openvino" if spec is not None and device == "cpu" and find_spec("openvino") else "transformers"
-    if kind == "openvino":
+    if _kind(config, spec) == "openvino":
         model: PagedModel = _openvino(config, policy, hf, spec)
     else:
         model = TransformersPagedModel(hf, tokens=config.cache_tokens)  # type: ignore[arg-type]
@@ -70,6 +73,24 @@ def find_gguf(path: str) -> Path | None:
     return wheel_gguf() if path in ALIASES else None
 
 
+def _vllm(config: ServeEngineConfig, policy: PolicyConfig, device: str) -> IterationEngine:
+    from r1ray.generation.vllm_engine import VLLMEngine  # an extra
+    from r1ray.generation.vllm_iteration import VLLMIterationEngine
+
+    folder = resolve_model(policy.path)
+    engine = VLLMEngine(
+        folder,
+        dtype=policy.dtype,
+        device=torch.device(device),
+        max_rows=config.max_rows,
+        memory=config.memory,
+        logprobs_mode="raw_logprobs",
+        tensor=config.tensor,
+    )
+    length = int(engine.llm.llm_engine.model_config.max_model_len)
+    return VLLMIterationEngine(engine, context_length=length, cache_tokens=config.cache_tokens)
+
+
 def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: LlamaSpec | None) -> PagedModel:
     if not find_spec("openvino"):
         raise ConfigError("engine.kind is `openvino`, which is not installed: `pip install 'r1ray[serve]'`, or `auto`.")
@@ -80,14 +101,7 @@ def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: Ll
     from r1ray.generation.paged.openvino_model import OpenVINOModel  # an extra
 
     weights: dict[str, Tensor] = {name: value.detach() for name, value in hf.named_parameters()}
-    packed: dict[str, PackedMatrix | np.ndarray] = {}
-    gguf = find_gguf(policy.path) if config.weights in ("auto", "file") else None
-    if gguf is not None:
-        packed = dict(read_packed(gguf))
-        if unknown := packed.keys() - weights.keys() - spec.names.aliases.keys():
-            raise ModelError(f"{gguf} has matrices that its model does not: {', '.join(sorted(unknown)[:5])}.")
-    elif config.weights == "int8":
-        packed = {name: pack_int8(value.float().numpy()) for name, value in weights.items() if value.ndim == 2}
+    packed = _packed(config, policy, weights, spec.names.aliases.keys())
     return OpenVINOModel(
         spec,
         weights,
@@ -105,7 +119,34 @@ def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
     return f"{config.kind}/{config.weights}/{policy.dtype}/{config.cache_precision}/{config.activation_group}"
 
 
-def read_weights(policy: PolicyConfig) -> dict[str, Tensor]:
-    """A policy's parameters by their Hugging Face names, for `load_weights`."""
+def read_weights(config: ServeEngineConfig, policy: PolicyConfig) -> dict[str, Tensor | PackedMatrix]:
+    """A policy's parameters by their Hugging Face names, for `load_weights`: packed as a new engine would have them."""
     loaded, _ = load_policy(policy)
-    return {name: value.detach() for name, value in loaded.named_parameters()}
+    weights = {name: value.detach() for name, value in loaded.named_parameters()}
+    given: dict[str, Any] = dict(weights)
+    if _kind(config, LlamaSpec.of(loaded)) == "openvino":  # type: ignore[arg-type]
+        given |= {name: one for name, one in _packed(config, policy, weights, ()).items() if name in weights}
+    return given
+
+
+def _kind(config: ServeEngineConfig, spec: LlamaSpec | None) -> str:
+    if config.kind != "auto":
+        return config.kind
+    if config.gpus:
+        return "transformers"
+    return "openvino" if spec is not None and find_spec("openvino") else "transformers"
+
+
+def _packed(
+    config: ServeEngineConfig, policy: PolicyConfig, weights: Mapping[str, Tensor], aliases: Collection[str]
+) -> dict[str, PackedMatrix | np.ndarray]:
+    """What stands in for some of the weights: a GGUF file's own numbers, or eight bits where they are asked for."""
+    gguf = find_gguf(policy.path) if config.weights in ("auto", "file") else None
+    if gguf is not None:
+        packed = dict(read_packed(gguf))
+        if unknown := packed.keys() - weights.keys() - set(aliases) - {"lm_head.weight"}:
+            raise ModelError(f"{gguf} has matrices that its model does not: {', '.join(sorted(unknown)[:5])}.")
+        return packed
+    if config.weights == "int8":
+        return {name: pack_int8(value.float().numpy()) for name, value in weights.items() if value.ndim == 2}
+    return {}

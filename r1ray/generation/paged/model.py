@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
+
+from r1ray.models.packed_weights import PackedMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,6 @@ class PagedModel(Protocol):
         They may be overwritten by the next call."""
         ...
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Take new weights by their Hugging Face names."""
+    def load_weights(self, weights: Mapping[str, Tensor | PackedMatrix]) -> None:
+        """Take new weights by their Hugging Face names; tensors or packed."""
         ...

@@ -13,7 +13,7 @@ from r1ray.errors import ModelError
 from r1ray.generation.llama_weights import LlamaSpec
 from r1ray.generation.paged.model import Piece
 from r1ray.generation.paged.openvino_graph import INPUTS, Matrix, build_graph
-from r1ray.models.packed_weights import PackedMatrix, pack_int8
+from r1ray.models.packed_weights import PackedMatrix
 
 PAGE = 32
 """Tokens a page: what OpenVINO's CPU kernels take."""
@@ -48,7 +48,7 @@ class OpenVINOModel:
             activation_group: OpenVINO rounds activations to eight bits in groups of this size; 0 = it does not.
         """
         self.pages, self.context_length = -(-tokens // PAGE), context_length
-        self._spec, self._packed = spec, {name for name, one in packed.items() if isinstance(one, PackedMatrix)}
+        self._spec = spec
         self._properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "KV_CACHE_PRECISION": cache_precision,
@@ -91,16 +91,10 @@ class OpenVINOModel:
         logits = self._request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, logits.shape[-1]))
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Build the network again from new weights, what was packed in eight bits a weight; then swap."""
+    def load_weights(self, weights: Mapping[str, Tensor | PackedMatrix]) -> None:
+        """Build the network again from new weights, packed ones as they are; then swap."""
         self._spec.names.check(weights)
-        self._compile(
-            {
-                name: pack_int8(_array(value)) if name in self._packed else value
-                for name, value in weights.items()
-                if name not in self._spec.names.aliases
-            }
-        )
+        self._compile({name: value for name, value in weights.items() if name not in self._spec.names.aliases})
         for name, tensor in self._caches.items():
             self._request.set_tensor(name, tensor)
 

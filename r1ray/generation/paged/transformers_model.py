@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 from r1ray.errors import ModelError
 from r1ray.generation.named_weights import NamedShapes
 from r1ray.generation.paged.model import Piece
+from r1ray.models.packed_weights import PackedMatrix
 
 
 class TransformersPagedModel:
@@ -34,12 +35,13 @@ class TransformersPagedModel:
         """Store the keys and values of every new token; logits of the outputs."""
         return torch.cat([self._one(piece) for piece in pieces])
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor | PackedMatrix]) -> None:
         """Copy new weights into the model."""
         NamedShapes.of(self._model).check(weights)
         with torch.no_grad():
             for name, parameter in self._model.named_parameters():
-                parameter.copy_(weights[name])
+                value = weights[name]
+                parameter.copy_(torch.from_numpy(value.dense()) if isinstance(value, PackedMatrix) else value)
 
     def _one(self, piece: Piece) -> Tensor:
         offsets = torch.arange(self.page_size, device=self._store.device)

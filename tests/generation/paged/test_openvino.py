@@ -49,3 +49,8 @@ def test_logits_are_those_of_transformers_on_the_same_weights(tmp_path: Path, pa
         second = served.forward([Piece(IDS[7:8], 7, [5], [0]), Piece(IDS[40:], 40, [3, 1, 2, 0], range(60))]).clone()
     torch.testing.assert_close(torch.cat([first[:40], second[1:]]), expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(torch.stack([first[40], second[0]]), expected[6:8], rtol=0, atol=1e-4)
+    served.load_weights({**{name: value * 0 for name, value in weights.items()}, **packed})
+    served.load_weights({**weights, **packed})
+    with torch.inference_mode():
+        again = served.forward([Piece(IDS[:40], 0, [3, 1], range(40))])
+    torch.testing.assert_close(again, expected[:40], rtol=0, atol=1e-4)
