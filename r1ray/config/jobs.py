@@ -261,7 +261,6 @@ class PipelineJobConfig:
     reward_model: RewardModelJobConfig = field(
         default_factory=lambda: RewardModelJobConfig(
             problems=ProblemsConfig(families=("chain:4",)),
-            step_labels=StepLabelsConfig(problems=80, validation=32),
             reward_model=RewardModelConfig(heldout=64),
         )
     )

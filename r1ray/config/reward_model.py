@@ -89,11 +89,11 @@ class ProcessConfig:
 class StepLabelsConfig:
     """The Monte-Carlo step labeller (Math-Shepherd, arXiv 2312.08935 section 3.3), and the solutions that it labels."""
 
-    problems: int = 96
+    problems: int = 80
     """Training problems that the policy is asked to solve; their steps are labelled, or their attempts paired."""
     samples: int = 4
     """Solutions of each."""
-    validation: int = 48
+    validation: int = 32
     """Further problems, with as many solutions each, on which training is watched and the threshold is chosen."""
     problems_per_task: int = 16
     """Problems that one Ray Data task samples and labels; what is done is not done again by a resumed run."""
