@@ -1,16 +1,19 @@
 """Answers that must match a JSON schema or a grammar: which tokens may come next, by llguidance."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import llguidance
-import llguidance.hf
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from r1ray.errors import DataError
 from r1ray.generation.iteration import TokenGrammar
+
+with contextlib.suppress(ImportError):  # an extra; whoever comes here has asked for it before
+    import llguidance
+    import llguidance.hf
 
 
 def grammar_maker(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Callable[[str], TokenGrammar]:

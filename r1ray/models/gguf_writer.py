@@ -40,6 +40,8 @@ _ARCHITECTURES = {
     "qwen2": MODEL_ARCH.QWEN2,
     "qwen3": MODEL_ARCH.QWEN3,
 }
+_OUTSIDE = ("embed_tokens", "lm_head")
+"""Matrices that are in no layer."""
 _SPLIT_WORDS = {
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+": "llama-bpe",
@@ -71,7 +73,7 @@ class GgufScheme:
         for pattern, chosen in self.overrides:
             if fnmatch(module, pattern):
                 return chosen
-        return self.embedding if module.endswith(("embed_tokens", "lm_head")) else self.linear
+        return self.embedding if module.endswith(_OUTSIDE) else self.linear
 
 
 def write_gguf(checkpoint: str | Path, out: Path, scheme: GgufScheme | str = "q8_0") -> dict[str, str]:
@@ -109,10 +111,11 @@ def write_network(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         file = Path(temporary) / "model.gguf"
         writer = GGUFWriter(file, "llama" if architecture is MODEL_ARCH.LLAMA else config.model_type)
-        _add_shape(writer, config, scheme)
+        _add_shape(writer, config)
         _add_tokenizer(writer, tokenizer, config.vocab_size)
         names = get_tensor_name_map(architecture, config.num_hidden_layers)
         formats = _add_weights(writer, config, weights, names, scheme)
+        _add_file_type(writer, formats)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -121,7 +124,7 @@ def write_network(
     return formats
 
 
-def _add_shape(writer: GGUFWriter, config: Any, scheme: GgufScheme) -> None:
+def _add_shape(writer: GGUFWriter, config: Any) -> None:
     rope = dict(config.rope_parameters or {})
     if rope.get("rope_type", "default") != "default":
         raise ModelError(
@@ -142,8 +145,14 @@ def _add_shape(writer: GGUFWriter, config: Any, scheme: GgufScheme) -> None:
         writer.add_key_length(head)
         writer.add_value_length(head)
     writer.add_vocab_size(config.vocab_size)
-    kind = {"f32": "ALL_F32"}.get(scheme.linear, f"MOSTLY_{scheme.linear.upper()}")
-    writer.add_file_type(LlamaFileType[kind])
+
+
+def _add_file_type(writer: GGUFWriter, formats: Mapping[str, str]) -> None:
+    """The format of most of the layers' matrices. OpenVINO GenAI goes by it: a file of quantized matrices that calls
+    itself float16 is refused."""
+    inside = [chosen for name, chosen in formats.items() if not name.endswith(_OUTSIDE)]
+    most = max(dict.fromkeys(inside), key=inside.count)
+    writer.add_file_type(LlamaFileType["ALL_F32" if most == "f32" else f"MOSTLY_{most.upper()}"])
     writer.add_quantization_version(2)
 
 

@@ -1,5 +1,6 @@
 """What a recipe is: a name, where its artifacts run, and how one is made."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ def compressed(bench: Bench, out: Path, plan: SchemePlan, method: str, network: 
         rows=bench.calibration() if method != "rtn" else (),
         dtype=settings.dtype,
     )
-    counts = {scheme.name: len(patterns) for scheme, patterns in _members(plan).items()}
+    counts = dict(Counter(scheme.name for scheme in plan.schemes.values()))
     return Built(model=out, plan=plan, method=method, details={"layers": counts, "group": settings.group})
 
 
@@ -62,10 +63,3 @@ def uniform(network: Any, scheme: Scheme) -> SchemePlan:
 def feed_forward_and_attention(network: Any, feed_forward: Scheme, attention: Scheme) -> SchemePlan:
     """One format below `mlp`, another one elsewhere."""
     return SchemePlan(schemes={name: feed_forward if ".mlp." in name else attention for name in linear_layers(network)})
-
-
-def _members(plan: SchemePlan) -> dict[Scheme, list[str]]:
-    found: dict[Scheme, list[str]] = {}
-    for name, scheme in plan.schemes.items():
-        found.setdefault(scheme, []).append(name)
-    return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, LlamaFileType
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
@@ -82,7 +82,17 @@ def test_formats_differ_by_matrix_and_narrow_rows_stay_float16(tmp_path: Path) -
     assert formats["model.layers.0.mlp.down_proj"] == "q8_0"  # rows of 96 = 3 blocks
     assert formats["model.layers.1.mlp.down_proj"] == "q4_0"
     assert formats["model.layers.1.mlp.up_proj"] == "f16"  # rows of 48
-    assert {t.tensor_type.name for t in GGUFReader(tmp_path / "mixed.gguf").tensors} == {"F32", "F16", "Q8_0", "Q4_0"}
+    written = GGUFReader(tmp_path / "mixed.gguf")
+    assert {t.tensor_type.name for t in written.tensors} == {"F32", "F16", "Q8_0", "Q4_0"}
+    assert written.fields["general.file_type"].contents() == LlamaFileType.MOSTLY_F16
+
+
+def test_file_type_is_what_most_matrices_are_whichever_way_it_was_asked_for(tiny: Path, tmp_path: Path) -> None:
+    """OpenVINO GenAI goes by it."""
+    for number, scheme in enumerate(("q8_0", GgufScheme(linear="f16", overrides=(("model.layers.*", "q8_0"),)))):
+        write_gguf(tiny, tmp_path / f"{number}.gguf", scheme)
+        written = GGUFReader(tmp_path / f"{number}.gguf")
+        assert written.fields["general.file_type"].contents() == LlamaFileType.MOSTLY_Q8_0
 
 
 def test_what_gguf_cannot_say_is_refused(tiny: Path, tmp_path: Path) -> None:

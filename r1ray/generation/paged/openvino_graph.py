@@ -4,17 +4,20 @@ Built here and not read by OpenVINO GenAI: its reader rounds the offsets of `Q4_
 the model (docs/serving.md), and its pipeline keeps the logits to itself.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as ops
-from openvino._pyopenvino.op import _PagedAttentionExtension
 
 from r1ray.generation.llama_weights import EMBEDDING, FINAL_NORM, HEAD, LlamaSpec
 from r1ray.models.packed_weights import PackedMatrix
+
+with contextlib.suppress(ImportError):  # an extra; the factory asks for it before it comes here
+    import openvino as ov
+    from openvino import opset13 as ops
+    from openvino._pyopenvino.op import _PagedAttentionExtension
 
 Matrix = PackedMatrix | npt.NDArray[np.float32]
 

@@ -1,11 +1,11 @@
 """The network on a CPU: OpenVINO's kernels for packed weights and paged attention."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from r1ray.generation.llama_weights import LlamaSpec
 from r1ray.generation.paged.model import Piece
 from r1ray.generation.paged.openvino_graph import INPUTS, Matrix, build_graph
 from r1ray.models.packed_weights import PackedMatrix
+
+with contextlib.suppress(ImportError):  # an extra; the factory asks for it before it comes here
+    import openvino as ov
 
 PAGE = 32
 """Tokens a page: what OpenVINO's CPU kernels take."""

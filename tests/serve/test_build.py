@@ -1,0 +1,39 @@
+"""Settings reach the application by whichever way they are given."""
+
+import pytest
+
+from r1ray.config.jobs import ServeJobConfig
+from r1ray.config.policy import PolicyConfig
+from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from r1ray.errors import ConfigError
+from r1ray.serve.assemble import version_names
+
+
+def test_serve_run_takes_the_settings_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from r1ray.serve import app
+
+    monkeypatch.setattr(app, "build", lambda config: config)
+    built = app.build_app({"model": "runs/x", "engine.kind": "transformers", "serve.max-new-tokens": "7"})
+    assert built == ServeJobConfig(
+        policy=PolicyConfig(path="runs/x"),
+        engine=ServeEngineConfig(kind="transformers"),
+        serve=ServeConfig(max_new_tokens=7),
+    )
+    with pytest.raises(ConfigError, match="max_new_tokens"):
+        app.build_app({"serve.max_new_token": "7"})
+
+
+def test_several_ingresses_need_a_store_that_they_share() -> None:
+    from r1ray.serve.app import build
+
+    with pytest.raises(ConfigError, match=r"store\.url"):
+        build(ServeJobConfig(serve=ServeConfig(ingresses=2)))
+
+
+def test_versions_are_named_after_their_paths_and_never_alike() -> None:
+    def names(policy: str, canary: str = "") -> tuple[str, str]:
+        return version_names(ServeJobConfig(policy=PolicyConfig(path=policy), canary_policy=PolicyConfig(path=canary)))
+
+    assert names("runs/ppo/model") == ("ppo", "")
+    assert names("/x/model-q8_0.gguf", "runs/new") == ("model-q8_0", "new")
+    assert names("a/same", "b/same") == ("same", "same-canary")
