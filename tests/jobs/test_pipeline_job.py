@@ -33,7 +33,7 @@ def job(policy: Path, storage: Path) -> PipelineJobConfig:
     start = PolicyConfig(path=str(policy))
     return PipelineJobConfig(
         run=RunConfig(storage=str(storage), name="pipeline"),
-        corpus=CorpusJobConfig(corpus=CorpusConfig(families=("chain:1-2",), count=160, max_number=5)),
+        corpus=CorpusJobConfig(corpus=CorpusConfig(families=("chain:1-2",), count=400, max_number=5)),
         sft=SFTJobConfig(
             policy=start,
             problems=problems,
@@ -44,10 +44,10 @@ def job(policy: Path, storage: Path) -> PipelineJobConfig:
         ),
         reward_model=RewardModelJobConfig(
             problems=problems,
-            reward_model=RewardModelConfig(heldout=8, epochs=1),
-            sampling=SamplingConfig(max_new_tokens=16),
+            reward_model=RewardModelConfig(heldout=16, epochs=1),
+            sampling=SamplingConfig(max_new_tokens=24),
             step_labels=StepLabelsConfig(
-                problems=8, validation=4, problems_per_task=4, completions=1, max_new_tokens=24
+                problems=16, validation=8, problems_per_task=8, completions=2, max_new_tokens=24
             ),
             optim=OptimConfig(lr=3e-3, tokens_per_microbatch=1024),
             resources=resources,
