@@ -118,7 +118,7 @@ def wait_until_ready(url: str, key: str, process: subprocess.Popen[bytes]) -> No
             with urllib.request.urlopen(request, timeout=5):
                 return
         except urllib.error.HTTPError as error:
-            if error.code in (401, 404):  # it is there; not every server lists its models
+            if error.code != 503:  # it is there; not every server can list its models
                 return
         except OSError:
             pass
