@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -286,6 +287,7 @@ def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
     """
     run.add_parent("policy", resolve_model(config.policy.path), source=config.policy.path)
     connect()
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = start(config)
     name = config.serve.model_name or version_name(config.policy)
     print(f"Serving {name} at {address}/v1 (page: {address}/, metrics: {address}/metrics)", flush=True)
