@@ -165,7 +165,10 @@ class OpenAIServer:
 
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=600), headers=headers
+            # A connection each: servers that close idle ones would break the request that comes just then.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=600),
+            headers=headers,
         )
         return self
 
