@@ -28,8 +28,8 @@ _DROPOUTS = ("attention_dropout", "hidden_dropout", "resid_dropout", "resid_pdro
 def resolve_model(path: str) -> Path:
     """The local Hugging Face folder behind `path`; whatever has to be converted or downloaded for it, is.
 
-    Looked for in this order: a run folder (its `model/`), a Hugging Face folder, a GGUF file, an id on the Hugging Face
-    hub (its local cache included), the built-in model by its alias or hub id.
+    Looked for in this order: a run folder (its `model/`), a Hugging Face folder, a folder with a GGUF file, such a file,
+    an id on the Hugging Face hub (its local cache included), the built-in model by its alias or hub id.
 
     Raises:
         ModelError: nothing is there. The message lists where it looked and what to do.
@@ -39,6 +39,8 @@ def resolve_model(path: str) -> Path:
         for folder in (local / "model", local):
             if (folder / "config.json").is_file() and _is_model_config(folder / "config.json"):
                 return folder.resolve()
+            if files := sorted(folder.glob("*.gguf")):
+                return converted_gguf(files[0].resolve())
         raise ModelError(
             f"{local} is a folder without a model: neither model/config.json nor config.json in it describes one. "
             f"Give a run folder that finished, or a folder written by `save_pretrained`."

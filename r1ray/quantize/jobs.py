@@ -81,7 +81,16 @@ def quantize(config: QuantizeJobConfig, run: Run) -> dict[str, Any]:
     made = [row for row in rows if row["verdict"] != FAILED]
     if not made:
         raise R1RayError(f"No recipe came to an end. {rows[0]['recipe']}: {rows[0]['reasons'][0]}")
-    return summary(made)
+    found = summary(made)
+    if found["accepted"]:
+        lead_to(run.model_path, folder / found["recipe"])
+    return found
+
+
+def lead_to(link: Path, folder: Path) -> None:
+    """Make `link` stand for `folder` beside it: the run then is a `--policy.path`, as any other's is."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
 
 
 def settle(config: QuantizeJobConfig, run: Run) -> QuantizeJobConfig:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from r1ray.cli import run
+from r1ray.generation.paged.factory import find_gguf
+from r1ray.models.loading import resolve_model
 from tests.jobs.helpers import keep_signals
 from tests.quantize.tiny import tiny_quantize
 
@@ -42,7 +44,11 @@ def test_good_and_bad_recipes_side_by_side_then_a_bad_one_alone(policy: Path, tm
     manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
     assert manifest["parents"]["policy"]["path"] == str(policy)
 
+    assert (found := find_gguf(str(tmp_path / "both"))) and found.resolve() == Path(str(summary["model"])).resolve()
+    assert (resolve_model(str(tmp_path / "both")) / "config.json").is_file()  # for every other job
+
     code, summary = job("alone", "gguf-q8_0", kl="1e-9")
     assert code == 1
     assert summary["verdict"] == "rejected"
     assert Path(str(summary["model"])).exists()  # marked, not removed
+    assert not (tmp_path / "alone" / "model").exists()
