@@ -28,8 +28,8 @@ _DROPOUTS = ("attention_dropout", "hidden_dropout", "resid_dropout", "resid_pdro
 def resolve_model(path: str) -> Path:
     """The local Hugging Face folder behind `path`; whatever has to be converted or downloaded for it, is.
 
-    Looked for in this order: a run folder (its `model/`), a Hugging Face folder, a folder with a GGUF file, such a file,
-    an id on the Hugging Face hub (its local cache included), the built-in model by its alias or hub id.
+    Looked for in this order: a run folder (its `model/`), a Hugging Face folder, a folder with a GGUF file, such a
+    file, an id on the Hugging Face hub (its local cache included), the built-in model by its alias or hub id.
 
     Raises:
         ModelError: nothing is there. The message lists where it looked and what to do.
