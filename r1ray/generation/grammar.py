@@ -21,7 +21,8 @@ def grammar_maker(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Callab
 
     The text comes from `llguidance.LLMatcher.grammar_from_json_schema` and its like, which need no tokenizer.
     """
-    shared = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+    quick: Any = tokenizer  # its annotation names the class of fast tokenizers, of which ours is one
+    shared = llguidance.hf.from_tokenizer(quick, n_vocab=vocabulary)
     return lambda text: Grammar(shared, text)
 
 
