@@ -34,7 +34,26 @@ HEADLINES = {
 SHARES = {"reward/correct", "ppo/clip_fraction", "evaluation/accuracy"}
 
 
-class ConsoleView:
+class LiveView:
+    """What a terminal redraws in place; elsewhere only the lines of `note` appear."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def note(self, text: str) -> None:
+        """A line for the user that stays: it scrolls above the live view."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _refresh(self) -> None:
+        if self._live is not None and self._live.is_started:
+            self._live.update(self._render(), refresh=True)
+
+    def _render(self) -> RenderableType:
+        raise NotImplementedError
+
+
+class ConsoleView(LiveView):
     """Live view of a training run. A context manager; outside a terminal every step is one line."""
 
     def __init__(
@@ -46,7 +65,7 @@ class ConsoleView:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`done_steps`: steps that a resumed run has behind it."""
-        self._console = console or Console()
+        super().__init__(console)
         self._clock = clock
         self._title, self._total = title, total_steps
         self._step, self._phase = done_steps, ""
@@ -54,9 +73,6 @@ class ConsoleView:
         self._newest: Mapping[str, float] = {}
         self._last_write = clock()
         self._step_seconds: list[float] = []
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=False) if self._console.is_terminal else None
-        )
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -68,10 +84,6 @@ class ConsoleView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def note(self, text: str) -> None:
-        """A line for the user that stays: it scrolls above the live view."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def phase(self, text: str) -> None:
         """What is being done now (`cold start`, `generate`, `evaluate` ...); shown in the live view only."""
@@ -95,12 +107,7 @@ class ConsoleView:
             if math.isfinite(value):
                 self._history.setdefault(key, []).append(value)
         if self._live is None:
-            self._console.print(
-                plain_line(step, self._total, values, self._seconds_left()),
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            self.note(plain_line(step, self._total, values, self._seconds_left()))
         self._refresh()
 
     def close(self) -> None:
@@ -114,10 +121,6 @@ class ConsoleView:
         if not self._step_seconds:
             return math.nan
         return statistics.median(self._step_seconds) * max(0, self._total - self._step)
-
-    def _refresh(self) -> None:
-        if self._live is not None and self._live.is_started:
-            self._live.update(self._render(), refresh=True)
 
     def _render(self) -> RenderableType:
         head = Table.grid(expand=True, padding=(0, 1))

@@ -6,27 +6,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from r1ray.progress import LiveView
+
 SHOWN = 12
 """Finished trials in the live table: the newest."""
 
 
-class SearchView:
+class SearchView(LiveView):
     """The table of a search; a context manager. Rows are those of `Journal.results`."""
 
     def __init__(
         self, title: str, trials: int, names: Sequence[str], mode: str, console: Console | None = None
     ) -> None:
-        self._console = console or Console()
+        super().__init__(console)
         self._title, self._trials, self._names, self._mode = title, trials, list(names), mode
         self._rows: list[Mapping[str, Any]] = []
         self._running: dict[int, Mapping[str, Any]] = {}
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -45,10 +45,6 @@ class SearchView:
         good = [row for row in self._rows if row["result"] is not None]
         return max(good, key=lambda row: float(row["result"]), default=None)
 
-    def note(self, text: str) -> None:
-        """A line for the user that stays."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     def started(self, number: int, values: Mapping[str, Any]) -> None:
         """A trial runs."""
         self._running[number] = values
@@ -63,10 +59,6 @@ class SearchView:
             mark = "  ★ best so far" if self.incumbent is not before else ""
             self.note(f"trial {len(self._rows)}/{self._trials}  {_worth(row)}  {say(row['values'])}{mark}")
         self._refresh()
-
-    def _refresh(self) -> None:
-        if self._live is not None and self._live.is_started:
-            self._live.update(self._render(), refresh=True)
 
     def _render(self) -> RenderableType:
         head = Table.grid(expand=True, padding=(0, 1))
