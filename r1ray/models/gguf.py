@@ -32,6 +32,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("R1RAY_CACHE") or Path.home() / ".cache" / "r1ray").expanduser().resolve()
 
 
+def gguf_in(folder: Path) -> Path | None:
+    """The GGUF file that lies in a folder, the first by name; None if there is none."""
+    return min(folder.glob("*.gguf"), default=None)
+
+
 def converted_gguf(source: Path) -> Path:
     """The Hugging Face folder of a GGUF file, converted on first use.
 

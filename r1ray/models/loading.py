@@ -17,7 +17,7 @@ from r1ray.config.policy import LoraConfig, PolicyConfig
 from r1ray.errors import ModelError
 from r1ray.models.compiled import compile_layers
 from r1ray.models.compressed import is_compressed, plain_network
-from r1ray.models.gguf import converted_gguf
+from r1ray.models.gguf import converted_gguf, gguf_in
 from r1ray.models.quiet import no_progress_bars
 from r1ray.models.smollm2 import ALIASES, WHEEL, wheel_gguf
 
@@ -39,8 +39,8 @@ def resolve_model(path: str) -> Path:
         for folder in (local / "model", local):
             if (folder / "config.json").is_file() and _is_model_config(folder / "config.json"):
                 return folder.resolve()
-            if files := sorted(folder.glob("*.gguf")):
-                return converted_gguf(files[0].resolve())
+            if file := gguf_in(folder):
+                return converted_gguf(file.resolve())
         raise ModelError(
             f"{local} is a folder without a model: neither model/config.json nor config.json in it describes one. "
             f"Give a run folder that finished, or a folder written by `save_pretrained`."

@@ -20,6 +20,7 @@ from r1ray.generation.paged.model import PagedModel
 from r1ray.generation.paged.rows import RowLimit
 from r1ray.generation.paged.transformers_model import TransformersPagedModel
 from r1ray.generation.stopping import StopRule, end_tokens
+from r1ray.models.gguf import gguf_in
 from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
@@ -66,10 +67,7 @@ def find_gguf(path: str) -> Path | None:
     if local.is_file() and local.suffix.lower() == ".gguf":
         return local
     if local.is_dir():
-        found = [
-            file for folder in (local / "model", local) if folder.is_dir() for file in sorted(folder.glob("*.gguf"))
-        ]
-        return found[0] if found else None
+        return gguf_in(local / "model") or gguf_in(local)
     return wheel_gguf() if path in ALIASES else None
 
 
