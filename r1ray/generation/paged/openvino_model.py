@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -112,7 +113,7 @@ class OpenVINOModel:
                 vectors[name] = value
         graph = build_graph(self._spec, matrices, vectors)
         try:
-            self._request = ov.Core().compile_model(graph, "CPU", self._properties).create_infer_request()
+            self._request = _core().compile_model(graph, "CPU", self._properties).create_infer_request()
         except RuntimeError as error:
             raise ModelError(f"OpenVINO {ov.__version__} does not take this network: {error}") from error
 
@@ -127,6 +128,16 @@ class OpenVINOModel:
                 caches[name].data[:] = 0
                 self._request.set_tensor(name, caches[name])
         return caches
+
+
+@cache
+def _core() -> Any:
+    """One for the whole process, never let go.
+
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers, and unmaps that stack with the
+    last reference to the plugin while the thread goes on to use it: the next Ctrl-C would be a segmentation fault.
+    """
+    return ov.Core()
 
 
 def _array(value: Any) -> Any:

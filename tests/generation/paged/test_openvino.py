@@ -1,5 +1,8 @@
 """The OpenVINO network computes what the reference does, packed weights included."""
 
+import ctypes
+import gc
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +57,26 @@ def test_logits_are_those_of_transformers_on_the_same_weights(tmp_path: Path, pa
     with torch.inference_mode():
         again = served.forward([Piece(IDS[:40], 0, [3, 1], range(40))])
     torch.testing.assert_close(again, expected[:40], rtol=0, atol=1e-4)
+
+
+class SignalStack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2)."""
+
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_signals_have_a_stack_after_the_last_model_is_gone(tmp_path: Path) -> None:
+    # Where they have none, the next signal (a Ctrl-C) ends the process with a segmentation fault.
+    model, _ = load_policy(PolicyConfig(path=str(make_tiny_policy(tmp_path))))
+    spec = LlamaSpec.of(model)  # type: ignore[arg-type]
+    assert spec is not None
+    weights = {name: value.detach() for name, value in model.named_parameters()}
+    served = OpenVINOModel(spec, weights, {}, tokens=512, context_length=512, threads=1)
+    del served
+    gc.collect()
+    stack = SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    ranges = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+    disabled = stack.start is None
+    assert disabled or any(int(low, 16) <= stack.start < int(high, 16) for low, high in ranges)
