@@ -14,6 +14,9 @@ class ServeEngineConfig:
     weights: str = "auto"
     """Under `openvino`: `file` as a GGUF file has them, `int8` rounded to eight bits, `float32`; `auto` = `file` where
     the path has a GGUF file, else `float32`."""
+    amateur: str = ""
+    """A weaker model with the same tokenizer, for contrastive decoding: a path as `policy.path` takes them. Requests
+    that ask for it (`contrastive`) are read by both, and it has `cache_tokens` places of its own. Empty = none."""
     cache_tokens: int = 16384
     """Places for the keys and values of all requests together."""
     cache_precision: str = "f32"

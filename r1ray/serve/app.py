@@ -143,6 +143,7 @@ class Ingress:
                 system=config.serve.system,
                 quantization=description["weights"],
                 scorer=RemoteScorer(scorer) if scorer is not None else None,
+                amateur=bool(config.engine.amateur),
             )
         self.service: Service = make_service(
             config, models, make_store(config.store), grammars=bool(find_spec("llguidance"))

@@ -159,6 +159,7 @@ class Service:
             default_tokens=self._max_new_tokens,
             room=model.engine.context_length - max(map(len, prompts)),
             vocabulary=model.vocabulary,
+            amateur=model.amateur,
         )
         if choice.shadow or (not chat and (request.best_of or 1) > (request.n or 1)):
             params = replace(params, logprobs=True)

@@ -171,6 +171,14 @@ def test_only_known_keys_come_in_and_rates_are_kept(tmp_path):
     assert client.get("/admin/canary", headers=headers).status_code == 403
 
 
+def test_contrastive_decoding_without_an_amateur_is_refused_and_no_engine_asked():
+    client, engines, _ = make_client()
+    refused = client.post("/v1/chat/completions", json={**ASK, "contrastive": {}})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "contrastive"
+    assert "--engine.amateur" in refused.json()["error"]["message"] and engines["stable"].asked == 0
+    assert client.post("/v1/chat/completions", json={**ASK, "contrastive": False}).status_code == 200
+
+
 def test_a_body_beyond_the_bound_is_refused():
     client, _, _ = make_client()
     response = client.post("/v1/chat/completions", content=b" " * (5 * 2**20))
