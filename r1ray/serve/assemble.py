@@ -1,10 +1,12 @@
 """From configuration to a service, given where the tokens come from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
+from r1ray.errors import ConfigError
 from r1ray.serve.access.access import Access
 from r1ray.serve.cache.answers import AnswerCache
 from r1ray.serve.canary.controller import Canary
@@ -30,8 +32,38 @@ def version_names(config: ServeJobConfig) -> tuple[str, str]:
     return stable, f"{canary}-canary" if canary == stable else canary
 
 
-def make_service(config: ServeJobConfig, models: Mapping[str, ServedModel], store: Store, *, grammars: bool) -> Service:
-    """All parts around the engines of `models`, which are named as `version_names` says."""
+def more_models(config: ServeJobConfig) -> dict[str, PolicyConfig]:
+    """The policies of `serve.models` by name.
+
+    Raises:
+        ConfigError: a name is the service's own, or one of its versions'.
+    """
+    taken = {config.serve.model_name, *version_names(config)}
+    policies = {}
+    for name, _, path in (one.partition("=") for one in config.serve.models):
+        if name in taken or name.partition(":")[0] in taken:
+            raise ConfigError(f"serve.models has {name!r}, which is a name of the policy's already: choose another.")
+        policies[name] = replace(config.policy, path=path)
+    return policies
+
+
+def make_service(
+    config: ServeJobConfig,
+    models: Mapping[str, ServedModel],
+    store: Store,
+    *,
+    grammars: bool,
+    others: Mapping[str, ServedModel] | None = None,
+) -> Service:
+    """All parts around the engines.
+
+    Args:
+        config: the job's.
+        models: named as `version_names` says.
+        store: of what replicas share.
+        grammars: whether engines can follow grammars.
+        others: models that have nothing to do with the first ones, by name.
+    """
     stable, canary = version_names(config)
     tracing.configure(config.tracing)
     return Service(
@@ -46,4 +78,5 @@ def make_service(config: ServeJobConfig, models: Mapping[str, ServedModel], stor
         max_new_tokens=config.serve.max_new_tokens,
         request_seconds=config.serve.request_seconds,
         grammars=grammars,
+        others=others or {},
     )

@@ -9,20 +9,20 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from r1ray.errors import ConfigError
 from r1ray.reasoning.best_of_n import best_of, solution_score
-from r1ray.serve.access.access import Access, Principal
-from r1ray.serve.api.answers import Answer, Head, chat_choice, text_choice
-from r1ray.serve.api.params import decoding, grammar_of, refuse_unsupported
+from r1ray.serve.access.access import Access
+from r1ray.serve.admission import make_call
+from r1ray.serve.api.answers import Answer, chat_choice, text_choice
+from r1ray.serve.api.params import refuse_unsupported
 from r1ray.serve.api.requests import ChatRequest, CompletionRequest
-from r1ray.serve.api.tools import active_tools, must_call, read_calls, with_manual
+from r1ray.serve.api.tools import read_calls
 from r1ray.serve.cache.answers import AnswerCache, CachedAnswer
 from r1ray.serve.cache.key import Origin
 from r1ray.serve.call import Call, Delta, fold
-from r1ray.serve.canary.controller import Canary
+from r1ray.serve.canary.controller import Canary, Choice
 from r1ray.serve.canary.outcomes import Outcome
 from r1ray.serve.choices import deltas
 from r1ray.serve.chunks import cached_chunks, delta_chunk, final_chunks
@@ -44,6 +44,7 @@ class Service:
         max_new_tokens: of a request that does not say.
         request_seconds: longest life of a request; 0 = no limit.
         grammars: whether engines can follow grammars.
+        others: further models by name, which have no versions and no part in roll-outs.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Service:
         max_new_tokens: int = 256,
         request_seconds: float = 0.0,
         grammars: bool = True,
+        others: Mapping[str, ServedModel] | None = None,
     ) -> None:
         self.name, self.models, self.canary, self.access, self.metrics = name, dict(models), canary, access, metrics
+        self.others = dict(others or {})
         self._guard, self._cache, self._log = guard, cache, log
         self._max_new_tokens, self._request_seconds, self._grammars = max_new_tokens, request_seconds, grammars
         self._background: set[asyncio.Task[None]] = set()
@@ -83,6 +86,8 @@ class Service:
         Raises:
             ApiError: 404, no such model.
         """
+        if name in self.others and forced in ("", name):
+            return name, self.others[name]
         version = forced
         if name and name != self.name:
             base, _, asked = name.partition(":")
@@ -90,7 +95,7 @@ class Service:
             if not version:
                 raise ApiError(
                     404,
-                    f"There is no model {name!r} here; expected {self.name!r}.",
+                    f"There is no model {name!r} here; expected one of {', '.join((self.name, *self.others))}.",
                     code="model_not_found",
                     param="model",
                 )
@@ -106,7 +111,9 @@ class Service:
         principal = self.access.authenticate(headers)
         refuse_unsupported(request)
         forced, model = self.model(request.model, headers.get("x-model-version", ""))
-        if not forced:
+        if forced in self.others:
+            choice = Choice(forced)
+        elif not forced:
             session = request.user or headers.get("x-session-id") or ""
             if not session:
                 session = principal.key_id if principal.key_id != "anonymous" else request_id
@@ -117,67 +124,19 @@ class Service:
                 choice = self.canary.choose("", forced)
             except ConfigError as error:
                 raise invalid(str(error), "model") from error
-        call = self._call(request, path, principal, model, choice, request_id)
-        self.metrics.version(choice.version)
-        return call
-
-    def _call(
-        self,
-        request: ChatRequest | CompletionRequest,
-        path: str,
-        principal: Principal,
-        model: ServedModel,
-        choice: Any,
-        request_id: str,
-    ) -> Call:
-        chat = isinstance(request, ChatRequest)
-        tools: list[dict[str, Any]] = []
-        if isinstance(request, ChatRequest):
-            tools = active_tools(request)
-            messages = request.messages
-            if tools and not model.prompts.knows_tools:
-                messages = with_manual(messages, tools)
-            prompts: list[list[int]] = [model.prompts.chat(messages, tools)]
-            text = "\n".join(message.text() for message in request.messages if message.role != "assistant")
-        else:
-            prompts, text = model.prompts.given(request.prompt)
-        if any(not ids for ids in prompts):
-            raise invalid("The prompt has no tokens.", "prompt")
-        if len(prompts) > 128:
-            raise invalid(f"{len(prompts)} prompts came; at most 128 are taken at once.", "prompt")
-        if (request.best_of or 1) < (request.n or 1) and request.best_of is not None:
-            raise invalid("best_of is less than n.", "best_of")
-        if (request.best_of or 1) > (request.n or 1):
-            if request.stream:
-                raise invalid("best_of chooses among whole answers: it does not go with `stream`.", "best_of")
-            if chat and model.scorer is None:
-                raise invalid(
-                    "best_of of a chat needs a process reward model: start with --serve.process-path.", "best_of"
-                )
-        params = decoding(
+        call = make_call(
             request,
-            default_tokens=self._max_new_tokens,
-            room=model.engine.context_length - max(map(len, prompts)),
-            vocabulary=model.vocabulary,
-            amateur=model.amateur,
-        )
-        if choice.shadow or (not chat and (request.best_of or 1) > (request.n or 1)):
-            params = replace(params, logprobs=True)
-        return Call(
-            id=request_id,
-            path=path,
-            request=request,
-            principal=principal,
             model=model,
             choice=choice,
-            prompts=prompts,
-            params=params,
-            grammar=grammar_of(request, available=self._grammars),
-            text=text,
-            head=Head.of(request_id, request.model or self.name, chat),
-            tools=bool(tools),
-            forced_call=isinstance(request, ChatRequest) and must_call(request),
+            principal=principal,
+            path=path,
+            id=request_id,
+            name=request.model or self.name,
+            default_tokens=self._max_new_tokens,
+            grammars=self._grammars,
         )
+        self.metrics.version(choice.version)
+        return call
 
     async def look(self) -> None:
         """Bring the gauges up to date."""
@@ -201,7 +160,7 @@ class Service:
             await self._finish(call, answers)
             choices = self._choices(call, answers)
             used = call.used(answers)
-            if call.weights <= {self.weights_version}:
+            if call.weights <= {self._weights(call)}:
                 claim.computed = CachedAnswer(choices, used)
             return call.head.body(choices, used)
 
@@ -226,7 +185,7 @@ class Service:
             await self._finish(call, answers)
             for chunk in final_chunks(call, answers, with_usage):
                 yield chunk
-            if call.weights <= {self.weights_version}:
+            if call.weights <= {self._weights(call)}:
                 claim.computed = CachedAnswer(self._choices(call, answers), call.used(answers))
 
     @contextlib.asynccontextmanager
@@ -319,11 +278,17 @@ class Service:
             return [chat_choice(answer, names, bool(call.request.logprobs)) for answer in chosen]
         return [text_choice(answer, names, call.request.logprobs is not None) for answer in chosen]
 
+    def _name(self, call: Call) -> str:
+        return call.choice.version if call.choice.version in self.others else self.name
+
+    def _weights(self, call: Call) -> int:
+        return 0 if call.choice.version in self.others else self.weights_version
+
     def _key(self, call: Call) -> str | None:
         fields = call.request.model_dump(exclude_none=True, by_alias=True)
         fields["prompt_ids"], fields["max_new_tokens"] = [list(ids) for ids in call.prompts], call.params.max_new_tokens
         origin = Origin(
-            model=f"{self.name}:{call.choice.version}@{self.weights_version}",
+            model=f"{self._name(call)}:{call.choice.version}@{self._weights(call)}",
             quantization=call.model.quantization,
             template=call.model.prompts.version,
             guard=self._guard.version,
@@ -348,7 +313,8 @@ class Service:
         if error:
             self.metrics.error(error)
             self.errors += error != "disconnected"
-        if not call.choice.shadow and error != "disconnected" and call.cache_level in ("off", "miss"):
+        alone = call.choice.version in self.models and not call.choice.shadow
+        if alone and error != "disconnected" and call.cache_level in ("off", "miss"):
             self.canary.record(
                 Outcome(
                     version=call.choice.version,
@@ -365,7 +331,7 @@ class Service:
             "time": time.time(),
             "key_id": call.principal.key_id,
             "tenant": call.principal.tenant,
-            "model": self.name,
+            "model": self._name(call),
             "version": call.choice.version,
             "path": call.path,
             "status": call.status if not error else 499 if error == "disconnected" else 500,

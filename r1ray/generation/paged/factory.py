@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeEngineConfig
@@ -25,6 +25,9 @@ from r1ray.models.gguf import gguf_in
 from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
+
+PAGE = 32
+"""Tokens whose keys and values lie together."""
 
 
 def make_iteration_engine(
@@ -68,7 +71,7 @@ def _paged(
     spec = LlamaSpec.of(hf)
     if _kind(config, spec) == "openvino":
         return _openvino(config, policy, hf, spec), hf, tokenizer
-    return TransformersPagedModel(hf, tokens=config.cache_tokens), hf, tokenizer
+    return TransformersPagedModel(hf, tokens=config.cache_tokens, page_size=PAGE), hf, tokenizer
 
 
 def _amateur(
@@ -81,6 +84,12 @@ def _amateur(
             f"the two token by token. Give a model with the same tokenizer."
         )
     return model
+
+
+def context_length(config: ServeEngineConfig, policy: PolicyConfig) -> int:
+    """Most tokens of a prompt and its answer, of an engine that is not there yet."""
+    network = AutoConfig.from_pretrained(resolve_model(policy.path))
+    return min(int(network.max_position_embeddings), -(-config.cache_tokens // PAGE) * PAGE)
 
 
 def find_gguf(path: str) -> Path | None:

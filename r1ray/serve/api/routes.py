@@ -139,12 +139,13 @@ def build_api(
 
 
 def _models(it: Service) -> list[dict[str, Any]]:
-    """The model under its name, and each version of it under its own."""
-    names = [it.name, *(f"{it.name}:{version}" for version in it.models)]
-    length = it.models[it.canary.stable].engine.context_length
+    """The model under its name, each version of it under its own, and the others."""
+    lengths = {it.name: it.models[it.canary.stable].engine.context_length}
+    lengths |= {f"{it.name}:{version}": model.engine.context_length for version, model in it.models.items()}
+    lengths |= {name: model.engine.context_length for name, model in it.others.items()}
     return [
         {"id": name, "object": "model", "created": it.created, "owned_by": "r1ray", "max_model_len": length}
-        for name in names
+        for name, length in lengths.items()
     ]
 
 
