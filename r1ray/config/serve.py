@@ -105,7 +105,11 @@ class ServeConfig:
     process_path: str = ""
     """Process reward model that scores reasoning steps, for `include_steps` and `best_of`; empty = none."""
 
+    process_replicas: int = 1
+    """Most processes that score steps; one while few answers wait."""
+
     def __post_init__(self) -> None:
+        require_range("serve.process_replicas", self.process_replicas, 1)
         require_range("serve.port", self.port, 0, 65535)
         require_range("serve.max_new_tokens", self.max_new_tokens, 1)
         require_range("serve.queued_tokens", self.queued_tokens, 1)

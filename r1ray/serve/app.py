@@ -1,7 +1,7 @@
-"""◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, a scorer of steps.
+"""◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, and what else may be beside them.
 
-client ──HTTP──► Ingress ──request──► Engine (one deployment a version) ──events──► Ingress ──► client
-                    └─────────────── StepScorer (batches) ◄───────────┘
+client ──HTTP──► Ingress ──request──► Engine-<version>, or Models ──events──► Ingress ──► client
+                    └── StepScorer, GuardClassifier (batches)
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, cast
@@ -35,11 +35,11 @@ from r1ray.models.loading import load_tokenizer, resolve_model
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import make_service, more_models, version_name, version_names
+from r1ray.serve.batched import GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
 from r1ray.serve.errors import ApiError, overloaded, unavailable
 from r1ray.serve.multiplex import model_holder
 from r1ray.serve.replica import EngineReplica
 from r1ray.serve.resume import EngineLost, resumed
-from r1ray.serve.scoring import StepScores
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
 from r1ray.serve.store.build import make_store
@@ -128,34 +128,6 @@ class RemoteEngine:
                 response.cancel()
 
 
-class RemoteScorer:
-    """The scorer of steps, seen from the ingress."""
-
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
-
-    async def score(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """`text` and `score` of each step."""
-        found: list[dict[str, Any]] = await self._handle.score.remote((list(prompt_ids), list(token_ids)))
-        return found
-
-
-class StepScorer:
-    """Answers scored together: here a batch is one forward pass."""
-
-    def __init__(self, path: str, policy_path: str) -> None:
-        self._scores = StepScores(path, policy_path)
-
-    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.01)
-    async def _batch(self, answers: list[tuple[list[int], list[int]]]) -> list[list[dict[str, Any]]]:
-        return await asyncio.to_thread(self._scores.score, answers)
-
-    async def score(self, answer: tuple[list[int], list[int]]) -> list[dict[str, Any]]:
-        """One answer's steps."""
-        found: list[dict[str, Any]] = await self._batch(answer)
-        return found
-
-
 class Ingress:
     """Where requests come in."""
 
@@ -165,6 +137,7 @@ class Ingress:
         engines: dict[str, DeploymentHandle[Any]],
         scorer: DeploymentHandle[Any] | None,
         holder: DeploymentHandle[Any] | None,
+        classifier: DeploymentHandle[Any] | None,
     ) -> None:
         paths = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
         models = {}
@@ -191,7 +164,12 @@ class Ingress:
                 quantization=describe_weights(_without_amateur(config.engine), policy),
             )
         self.service: Service = make_service(
-            config, models, make_store(config.store), grammars=bool(find_spec("llguidance")), others=others
+            config,
+            models,
+            make_store(config.store),
+            grammars=bool(find_spec("llguidance")),
+            others=others,
+            forbids=RemoteClassifier(classifier) if classifier is not None else None,
         )
 
     async def reconfigure(self, wanted: dict[str, Any]) -> None:
@@ -230,9 +208,10 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     }
     scorer = None
     if config.serve.process_path:
-        scorer = serve.deployment(StepScorer, ray_actor_options={"num_cpus": 0.1}).bind(  # type: ignore[attr-defined]
-            config.serve.process_path, config.policy.path
-        )
+        scorer = batched(StepScorer, config.serve.process_replicas).bind(config.serve.process_path, config.policy.path)
+    classifier = None
+    if config.guard.classifier and config.guard.classifier_replicas:
+        classifier = batched(GuardClassifier, config.guard.classifier_replicas).bind(config.guard)
     policies = more_models(config)
     holder = _holder(config, policies) if policies else None
     ingress = serve.deployment(
@@ -245,7 +224,7 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},
     )
-    return _pinned(ingress, config).bind(config, engines, scorer, holder)  # type: ignore[no-any-return]
+    return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier)  # type: ignore[no-any-return]
 
 
 def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: str, version: int) -> Any:

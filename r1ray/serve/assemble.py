@@ -11,6 +11,7 @@ from r1ray.serve.access.access import Access
 from r1ray.serve.cache.answers import AnswerCache
 from r1ray.serve.canary.controller import Canary
 from r1ray.serve.guard.guard import Guard
+from r1ray.serve.guard.verdict import Forbids
 from r1ray.serve.observe import tracing
 from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.request_log import RequestLog
@@ -54,6 +55,7 @@ def make_service(
     *,
     grammars: bool,
     others: Mapping[str, ServedModel] | None = None,
+    forbids: Forbids | None = None,
 ) -> Service:
     """All parts around the engines.
 
@@ -63,6 +65,7 @@ def make_service(
         store: of what replicas share.
         grammars: whether engines can follow grammars.
         others: models that have nothing to do with the first ones, by name.
+        forbids: the guard's classifier, where it is not in this process.
     """
     stable, canary = version_names(config)
     tracing.configure(config.tracing)
@@ -71,7 +74,7 @@ def make_service(
         models,
         canary=Canary(config.canary, stable, canary),
         access=Access(config.access, store),
-        guard=Guard(config.guard),
+        guard=Guard(config.guard, forbids),
         cache=AnswerCache(config.cache, store if config.store.url or config.serve.ingresses > 1 else None),
         metrics=ServeMetrics(),
         log=RequestLog(config.request_log),

@@ -13,6 +13,7 @@ import pytest
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from r1ray.config.serve_parts import GuardConfig
 from tests.tiny import make_tiny_policy, make_tiny_prm
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -30,6 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ServeJobConfig:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return ServeJobConfig(
+        guard=GuardConfig(classifier="toxicity", classifier_replicas=1, output=False),
         policy=PolicyConfig(path=str(policy)),
         engine=ServeEngineConfig(kind="transformers", cache_tokens=2048, threads=1),
         serve=ServeConfig(
@@ -109,14 +111,17 @@ def test_two_of_three_models_are_held_and_the_least_recently_used_ends_what_it_r
     assert refused.status_code == 404 and refused.json()["error"]["code"] == "model_not_found"
 
 
-def test_steps_are_scored_beside_the_engines(url: str) -> None:
-    newline = {str(token): 6 for token in (201,)}
+def test_steps_are_scored_and_requests_judged_beside_the_engines(url: str) -> None:
+    newline = {"201": 6}
     body = {"messages": [{"role": "user", "content": "1 + 1"}], "max_tokens": 40, "seed": 1, "include_steps": True}
     answer = httpx.post(
         f"{url}/v1/chat/completions", json={**body, "ignore_eos": True, "logit_bias": newline}, timeout=60
     )
     steps = answer.json()["choices"][0]["steps"]
     assert len(steps) > 1 and all(step["text"] and 0 <= step["score"] <= 1 for step in steps)
+    abuse = {**body, "messages": [{"role": "user", "content": "you are a stupid bitch"}]}
+    stopped = httpx.post(f"{url}/v1/chat/completions", json=abuse, timeout=60).json()["choices"][0]
+    assert answer.json()["choices"][0]["finish_reason"] == "length" and stopped["finish_reason"] == "content_filter"
 
 
 def test_new_weights_and_a_dead_engine_cost_no_answer(config: ServeJobConfig, url: str, tmp_path: Path) -> None:

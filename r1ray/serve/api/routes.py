@@ -99,6 +99,11 @@ def build_api(
         model.prompts.check(body.tokens, "tokens")
         return JSONResponse({"prompt": model.prompts.decode(body.tokens)})
 
+    @app.get("/tokenizer_info", responses=ERRORS)
+    async def tokenizer_info(request: Request, model: str = "") -> Response:
+        service().access.authenticate(request.headers)
+        return JSONResponse(service().model(model)[1].prompts.describe())
+
     @app.get("/health", responses=ERRORS)
     async def health() -> Response:
         for model in service().models.values():

@@ -136,6 +136,10 @@ def test_tokens_go_there_and_back(server: Running) -> None:
     chat = post(server, "/tokenize", {"messages": CHAT["messages"]}).json()
     assert chat["count"] == post(server, "/v1/chat/completions", CHAT).json()["usage"]["prompt_tokens"]
     assert post(server, "/tokenize", {}).status_code == 400
+    described = httpx.get(server.url + "/tokenizer_info", params={"model": "tiny"}).json()
+    assert described["eos_token"] == "<|im_end|>" and described["vocab_size"] == 259
+    assert "<|im_start|>" in described["chat_template"]
+    assert httpx.get(server.url + "/tokenizer_info", params={"model": "other"}).status_code == 404
 
 
 def test_models_health_and_metrics(server: Running) -> None:
