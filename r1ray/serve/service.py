@@ -7,27 +7,25 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from r1ray.errors import ConfigError
-from r1ray.reasoning.best_of_n import best_of, solution_score
 from r1ray.serve.access.access import Access
 from r1ray.serve.admission import make_call
-from r1ray.serve.api.answers import Answer, chat_choice, text_choice
+from r1ray.serve.api.answers import Answer
 from r1ray.serve.api.params import refuse_unsupported
 from r1ray.serve.api.requests import ChatRequest, CompletionRequest
-from r1ray.serve.api.tools import read_calls
+from r1ray.serve.books import Books
 from r1ray.serve.cache.answers import AnswerCache, CachedAnswer
 from r1ray.serve.cache.key import Origin
 from r1ray.serve.call import Call, Delta, fold
 from r1ray.serve.canary.controller import Canary, Choice
-from r1ray.serve.canary.outcomes import Outcome
 from r1ray.serve.choices import deltas
 from r1ray.serve.chunks import cached_chunks, delta_chunk, final_chunks
 from r1ray.serve.deadline import in_time
 from r1ray.serve.errors import ApiError, invalid
+from r1ray.serve.finishing import choices, finish
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.request_log import RequestLog
@@ -65,20 +63,17 @@ class Service:
     ) -> None:
         self.name, self.models, self.canary, self.access, self.metrics = name, dict(models), canary, access, metrics
         self.others = dict(others or {})
-        self._guard, self._cache, self._log = guard, cache, log
+        self._guard, self._cache, self._books = guard, cache, Books(metrics, canary, log)
         self._max_new_tokens, self._request_seconds, self._grammars = max_new_tokens, request_seconds, grammars
         self._background: set[asyncio.Task[None]] = set()
         self.created = int(time.time())
         self.weights_version = 0
         """Counts roll-outs. Only what the engines wrote with these weights is remembered."""
-        self.in_flight = self.requests = self.errors = 0
-        self._seconds: deque[float] = deque(maxlen=10000)
+        self.in_flight = 0
 
     def figures(self) -> dict[str, Any]:
         """Requests answered, how many of them failed, and how long the recent ones took."""
-        recent = sorted(self._seconds)
-        p95 = round(1000 * recent[min(len(recent) - 1, int(0.95 * len(recent)))], 1) if recent else None
-        return {"requests": self.requests, "errors": self.errors, "p95_ms": p95}
+        return self._books.figures()
 
     def model(self, name: str, forced: str = "") -> tuple[str, ServedModel]:
         """The version that a request names, in `model` or in the header; empty version = the canary decides.
@@ -158,11 +153,10 @@ class Service:
                 async for _ in pieces:
                     pass
             await self._finish(call, answers)
-            choices = self._choices(call, answers)
-            used = call.used(answers)
+            found, used = choices(call, answers), call.used(answers)
             if call.weights <= {self._weights(call)}:
-                claim.computed = CachedAnswer(choices, used)
-            return call.head.body(choices, used)
+                claim.computed = CachedAnswer(found, used)
+            return call.head.body(found, used)
 
     async def stream(self, call: Call) -> AsyncGenerator[dict[str, Any], None]:
         """The answer in chunks, as OpenAI's clients expect them."""
@@ -186,7 +180,7 @@ class Service:
             for chunk in final_chunks(call, answers, with_usage):
                 yield chunk
             if call.weights <= {self._weights(call)}:
-                claim.computed = CachedAnswer(self._choices(call, answers), call.used(answers))
+                claim.computed = CachedAnswer(choices(call, answers), call.used(answers))
 
     @contextlib.asynccontextmanager
     async def _working(self, call: Call, whole: bool = True) -> AsyncIterator[list[Answer]]:
@@ -214,7 +208,8 @@ class Service:
             error = type(problem).__name__
             raise
         finally:
-            self._book(call, answers, error)
+            on_trial = call.choice.version in self.models
+            self._books.close(call, answers, error, model=self._name(call), on_trial=on_trial)
 
     async def _deltas(self, call: Call, answers: list[Answer]) -> AsyncGenerator[Delta, None]:
         verdict = await self._guard.check_input(call.text)
@@ -237,46 +232,11 @@ class Service:
                 yield delta
 
     async def _finish(self, call: Call, answers: list[Answer]) -> None:
-        """What is done with whole answers: calls are read, steps scored, the best chosen, the canary's shadow run."""
-        for answer in answers:
-            if call.tools and answer.finish_reason != "content_filter":
-                answer.text, answer.tool_calls = read_calls(answer.text, call.forced_call)
-                if answer.tool_calls and answer.finish_reason == "stop":
-                    answer.finish_reason = "tool_calls"
-        wants_steps = isinstance(call.request, ChatRequest) and call.request.include_steps
-        if wants_steps or (call.drawn > call.wanted and call.model.scorer is not None):
-            for answer in answers:
-                ids = call.prompts[answer.index // call.drawn]
-                answer.steps = await self._steps(call, ids, answer)
+        await finish(call, answers)
         if call.choice.shadow and answers[0].finish_reason != "content_filter":
             task = asyncio.create_task(shadow(self.models, call, answers[0], self.canary))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
-
-    async def _steps(self, call: Call, ids: Sequence[int], answer: Answer) -> list[dict[str, Any]]:
-        tokens = [token for token, _ in answer.tokens]
-        if call.model.scorer is not None and tokens:
-            return await call.model.scorer.score(ids, tokens)
-        from r1ray.reasoning.steps import step_spans
-
-        text = answer.reasoning or answer.text
-        return [{"text": text[start:end], "score": None} for start, end in step_spans(text)]
-
-    def _choices(self, call: Call, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-        """The wanted choices of every prompt, in the API's form."""
-        chosen: list[Answer] = []
-        for prompt in range(len(call.prompts)):
-            group = list(answers[prompt * call.drawn : (prompt + 1) * call.drawn])
-            while len(group) > call.wanted:  # the worst leaves until as many are left as are wanted
-                ranks = [-_worth(answer) for answer in group]
-                group.pop(best_of(ranks))
-            chosen += sorted(group, key=_worth, reverse=True) if call.drawn > call.wanted else group
-        for index, answer in enumerate(chosen):
-            answer.index = index
-        names = call.model.names
-        if isinstance(call.request, ChatRequest):
-            return [chat_choice(answer, names, bool(call.request.logprobs)) for answer in chosen]
-        return [text_choice(answer, names, call.request.logprobs is not None) for answer in chosen]
 
     def _name(self, call: Call) -> str:
         return call.choice.version if call.choice.version in self.others else self.name
@@ -296,67 +256,7 @@ class Service:
         )
         return None if call.choice.shadow else self._cache.key(call.path, fields, origin)
 
-    def _book(self, call: Call, answers: Sequence[Answer], error: str) -> None:
-        """Metrics, the canary's books and the log."""
-        seconds, used = time.monotonic() - call.started, call.used(answers)
-        new = used["completion_tokens"]
-        if call.cache_level in ("off", "miss"):
-            self.metrics.tokens(used["prompt_tokens"], new, used["prompt_tokens_details"]["cached_tokens"])
-            self.metrics.cache("l2", used["prompt_tokens_details"]["cached_tokens"] > 0)
-        if call.first_token_s is not None:
-            self.metrics.first_token(call.first_token_s)
-            longest = max(len(answer.tokens) for answer in answers)
-            if longest > 1:
-                self.metrics.time_per_token((seconds - call.first_token_s) / (longest - 1))
-        self.requests += 1
-        self._seconds.append(seconds)
-        if error:
-            self.metrics.error(error)
-            self.errors += error != "disconnected"
-        alone = call.choice.version in self.models and not call.choice.shadow
-        if alone and error != "disconnected" and call.cache_level in ("off", "miss"):
-            self.canary.record(
-                Outcome(
-                    version=call.choice.version,
-                    request_id=call.id,
-                    ok=not error and not call.guard_rule,
-                    ttft_s=call.first_token_s or 0.0,
-                    seconds=seconds,
-                    tokens=new,
-                )
-            )
-        request = call.request
-        record: dict[str, Any] = {
-            "request_id": call.id,
-            "time": time.time(),
-            "key_id": call.principal.key_id,
-            "tenant": call.principal.tenant,
-            "model": self._name(call),
-            "version": call.choice.version,
-            "path": call.path,
-            "status": call.status if not error else 499 if error == "disconnected" else 500,
-            "finish_reason": answers[0].finish_reason,
-            "usage": used,
-            "ttft_ms": None if call.first_token_s is None else round(1000 * call.first_token_s, 1),
-            "ms": round(1000 * seconds, 1),
-            "cache": call.cache_level,
-            "guard": call.guard_rule,
-            "answer": answers[0].text,
-        }
-        if isinstance(request, ChatRequest):
-            record["messages"] = [message.model_dump(exclude_none=True) for message in request.messages]
-        else:
-            record["prompt"] = call.text
-        self._log.write(record)
-
 
 def new_request_id() -> str:
     """For a request that brings none."""
     return secrets.token_hex(12)
-
-
-def _worth(answer: Answer) -> float:
-    """Of best-of-n: the weakest step where steps are scored, else the mean log-prob."""
-    if answer.steps is not None:
-        return solution_score([step["score"] for step in answer.steps if step["score"] is not None])
-    return answer.mean_logprob
