@@ -48,7 +48,7 @@ def compressed(bench: Bench, out: Path, plan: SchemePlan, method: str, network: 
         plan,
         out,
         method=method,
-        rows=bench.calibration() if method != "rtn" else (),
+        rows=bench.calibration(method),
         dtype=settings.dtype,
     )
     counts = dict(Counter(scheme.name for scheme in plan.schemes.values()))
