@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -29,6 +30,10 @@ SMALL_BYTES = 64 * 2**20
 """Local files of less than this in all are read in the driver: starting tasks would take longer."""
 READ_CPUS = 0.25
 """Booked by one reading task: little, so that reading goes on beside actors that hold most of a small machine."""
+
+TASKS_PER_SLOT, MOST_PIECES = 8, 16
+"""Ray Data hands a slot its next task after 0.1 to 0.2 s. So a task makes several pieces, as long as every slot still
+gets tasks enough to even out slow ones, and progress is told often."""
 
 _NO_PROBLEM = {"id": "", "question": "", "answer": "", "family": "", "level": 0, "solution": "", "metadata": "{}"}
 _NO_TROUBLE = {"file": "", "line": 0, "reason": "", "detail": "", "excerpt": ""}
@@ -81,12 +86,14 @@ def make_corpus(config: CorpusJobConfig, run: Run) -> dict[str, Any]:
 
 
 def make_on_ray(cpus: float) -> MakePieces:
-    """Makes pieces as tasks of Ray Data, one each; a task whose worker dies is given to another."""
+    """Makes pieces in tasks of Ray Data; a task whose worker dies is given to another, which finds what is finished."""
 
     def make(stage: Stage, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # two lines on the console for each stage
-        pieces = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        slots = max(1.0, ray.cluster_resources().get("CPU", 0) // cpus)
+        tasks = math.ceil(len(numbers) / min(MOST_PIECES, math.ceil(len(numbers) / (slots * TASKS_PER_SLOT))))
+        pieces = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=tasks)
         for row in pieces.map(_maker(stage.work), num_cpus=cpus).iter_rows():
             yield json.loads(row["result"])
 

@@ -39,12 +39,15 @@ def kill_once(stage: Stage, marks: Path) -> Stage:
     return Stage(stage.name, stage.pieces, work, stage.local)
 
 
-def test_workers_that_are_killed_change_nothing(tmp_path: Path, ray_session: None) -> None:
-    from r1ray.data.pipeline import make_on_ray
+def test_workers_that_are_killed_change_nothing(
+    tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from r1ray.data import pipeline
 
+    monkeypatch.setattr(pipeline, "TASKS_PER_SLOT", 0.5)  # several pieces a task: one may be killed between two
     source = write_lines(tmp_path / "raw.jsonl", [*problem_lines(60), *problem_lines(20)])
     whole = make(job(tmp_path / "whole", source, unit_mib=0.02))
-    on_ray, marks = make_on_ray(1.0), tmp_path / "marks"
+    on_ray, marks = pipeline.make_on_ray(1.0), tmp_path / "marks"
     marks.mkdir()
 
     def make_pieces(stage: Stage, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -4,10 +4,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from r1ray.config.jobs import CorpusJobConfig
-from r1ray.data.corpus.plan import CorpusPlan, Stage
+from r1ray.data.corpus.pieces import Pieces
+from r1ray.data.corpus.plan import CorpusPlan, Stage, Work
 from r1ray.data.corpus.prune import prune
 from r1ray.data.corpus.publish import FIGURES, is_published, publish
 from r1ray.data.corpus.units import plan_inputs
@@ -38,6 +40,7 @@ def build_corpus(config: CorpusJobConfig, make: MakePieces, progress: Progress) 
             counts[stage.name] = stage.pieces
             missing = [number for number in range(stage.pieces) if not plan.pieces.is_done(stage.name, number)]
             done = stage.pieces - len(missing)
+            stage = replace(stage, work=_once(plan.pieces, stage))
             results = map(stage.work, missing) if stage.local else make(stage, missing) if missing else iter(())
             for result in results:
                 done += 1
@@ -57,6 +60,13 @@ def build_corpus(config: CorpusJobConfig, make: MakePieces, progress: Progress) 
         "pieces_made": made,
         "pieces_found": {name: counts[name] - made[name] for name in counts},
     }
+
+
+def _once(pieces: Pieces, stage: Stage) -> Work:
+    """The stage's work, which does not make again what a process that died just now has finished."""
+    return lambda number: (
+        pieces.result(stage.name, number) if pieces.is_done(stage.name, number) else stage.work(number)
+    )
 
 
 def in_process(stage: Stage, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
