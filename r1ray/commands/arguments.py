@@ -19,6 +19,7 @@ RESUMABLE = (
     "reward_model.max_steps",
     "resources.",
     "evaluation.",
+    "quantize.recipe",
     "run.checkpoint_every",
     "run.keep_checkpoints",
     "run.samples_every",

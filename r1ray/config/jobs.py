@@ -10,7 +10,7 @@ from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.optim import OptimConfig, ZeroConfig
 from r1ray.config.policy import CriticConfig, PolicyConfig
 from r1ray.config.ppo import PPOConfig, SamplingConfig
-from r1ray.config.problems import ColdStartConfig, ProblemsConfig
+from r1ray.config.problems import AS_PARENT, ColdStartConfig, ProblemsConfig
 from r1ray.config.quantize import GateConfig, QuantizeConfig, RecoveryConfig
 from r1ray.config.resources import EngineConfig, ResourcesConfig
 from r1ray.config.reward import RewardConfig
@@ -194,7 +194,8 @@ class QuantizeJobConfig:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
-    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(heldout=700))
+    problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=(AS_PARENT,), heldout=700))
+    """What the gate asks; `as-parent` = the families, or files, of the run that made the policy."""
     sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=1_000))
     """The rows that recipes calibrate and train on: a corpus (`sft.path`), or worked solutions of `problems`."""
     optim: OptimConfig = field(

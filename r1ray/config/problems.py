@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from r1ray.config.base import require, require_range
 
+AS_PARENT = "as-parent"
+"""Instead of families: those of the run that made the policy. `jobs/quantize.py` alone knows it, and starts from it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemsConfig:

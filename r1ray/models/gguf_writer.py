@@ -1,6 +1,6 @@
 """From a Hugging Face folder to one GGUF file, each matrix in the number format that a scheme gives it.
 
-llama.cpp, OpenVINO GenAI and transformers (`gguf_file=`) read what is written here.
+llama.cpp, transformers (`gguf_file=`) and r1ray's serving engine (OpenVINO) read what is written here.
 """
 
 import json

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from r1ray.models.checkpoint import file_hashes
 from r1ray.quantize.distributions import Divergence
-from r1ray.quantize.gate import Examined, Verdict
+from r1ray.quantize.gate import Examined, Verdict, share_equal
 from r1ray.quantize.recipe import Built, Recipe
 from r1ray.runs import manifest as origin
 from r1ray.runs.files import write_json
@@ -46,6 +46,8 @@ def figures(parent: Examined, child: Examined, divergence: Divergence, base_byte
         if one.footprint is not None:
             found[f"resident{role}"] = one.footprint.resident
             found[f"tokens_per_s{role}"] = one.footprint.tokens_per_s
+    if child.footprint is not None:
+        found["same_text"] = share_equal(child.footprint.texts, child.engine_texts)
     return found
 
 

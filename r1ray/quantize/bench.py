@@ -82,14 +82,15 @@ class Bench:
             for problem in solved
         ]
 
-    def calibration(self) -> list[list[int]]:
-        """Token ids of training rows, drawn with the run's seed."""
+    def calibration(self, method: str) -> list[list[int]]:
+        """Token ids of training rows, drawn with the run's seed, as many as the method needs."""
         settings = self.config.quantize
+        count = {"rtn": 0, "awq": settings.calibration_awq}.get(method, settings.calibration)
+        if not count:
+            return []
         names = sorted(self.rows.train)
         random.Random(self.config.run.seed).shuffle(names)
-        return [
-            self.rows.train[name].token_ids[: settings.calibration_tokens] for name in names[: settings.calibration]
-        ]
+        return [self.rows.train[name].token_ids[: settings.calibration_tokens] for name in names[:count]]
 
     def rows_of(self, problems: Collection[str]) -> set[str]:
         """Training rows that ask one of these problems, by their ids."""

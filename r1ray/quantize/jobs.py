@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from r1ray.metrics.sinks import JsonlSink
 from r1ray.quantize import artifact
 from r1ray.quantize.bench import Bench
 from r1ray.quantize.gate import ACCEPTED, Examined, Footprint
+from r1ray.quantize.problems import parents_problems
 from r1ray.quantize.work import examine_parent, run_recipe
 from r1ray.runs import Run
 from r1ray.runs.files import write_json
@@ -48,8 +49,9 @@ HEADLINES = (
 def quantize(config: QuantizeJobConfig, run: Run) -> dict[str, Any]:
     """Make and judge an artifact by every recipe; returns the headline figures of the smallest that was accepted, or
     of the first where none was."""
-    config = settle(config, run)
     console = Console()
+    parent, rows = _kept(run) if run.resumed else (None, [])
+    config = settle(config, run, [row["recipe"] for row in rows], partial(console.print, highlight=False, markup=False))
     connect()
     options = booking(config, nodes())
     mailbox = Mailbox()
@@ -59,7 +61,6 @@ def quantize(config: QuantizeJobConfig, run: Run) -> dict[str, Any]:
     folder = run.folder / FOLDER
     with console.status("the parent …") as status:
         say = partial(_say, status, mailbox)
-        parent, rows = _kept(run) if run.resumed else (None, [])
         if parent is None:
             waiting = {parent_task.remote(config, folder, mailbox): "parent"}
             [parent] = [_result(done) for done, _ in _as_they_end(waiting, say)]
@@ -93,12 +94,17 @@ def lead_to(link: Path, folder: Path) -> None:
     link.symlink_to(folder.relative_to(link.parent), target_is_directory=True)
 
 
-def settle(config: QuantizeJobConfig, run: Run) -> QuantizeJobConfig:
-    """Check and record what the job starts from; returns the configuration with absolute paths."""
-    problems = config.problems
+def settle(
+    config: QuantizeJobConfig, run: Run, done: Sequence[str], say: Callable[[str], None] = print
+) -> QuantizeJobConfig:
+    """Check and record what the job starts from; returns the configuration with absolute paths, the parent's problems,
+    and the recipes that are `done` beside those that are asked for."""
+    problems, why = parents_problems(config.problems, config.policy.path)
+    say(f"Problems: {why}.")
     config = dataclasses.replace(
         config,
         policy=dataclasses.replace(config.policy, path=model_path(config.policy.path)),
+        quantize=dataclasses.replace(config.quantize, recipe=tuple(dict.fromkeys([*done, *config.quantize.recipe]))),
         problems=dataclasses.replace(
             problems, path=data_path(problems.path), heldout_path=data_path(problems.heldout_path)
         ),

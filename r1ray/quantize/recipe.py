@@ -10,7 +10,7 @@ from r1ray.quantize.bench import Bench
 from r1ray.quantize.compress import compress, linear_layers
 from r1ray.quantize.scheme import Scheme, SchemePlan
 
-ANYWHERE, VLLM, OPENVINO, LLAMA_CPP = "transformers", "vllm", "openvino-genai", "llama.cpp"
+ANYWHERE, VLLM, OPENVINO, LLAMA_CPP = "transformers", "vllm", "openvino", "llama.cpp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def compressed(bench: Bench, out: Path, plan: SchemePlan, method: str, network: 
         plan,
         out,
         method=method,
-        rows=bench.calibration() if method != "rtn" else (),
+        rows=bench.calibration(method),
         dtype=settings.dtype,
     )
     counts = dict(Counter(scheme.name for scheme in plan.schemes.values()))

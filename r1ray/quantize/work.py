@@ -1,6 +1,7 @@
 """One recipe from its start to its verdict: build, examine, judge, repair, write down. No Ray here."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def run_recipe(bench: Bench, name: str, parent: Examined) -> dict[str, Any]:
     settings, recipe = bench.config.quantize, RECIPES[name]
     out = fresh(bench.folder / name)
     bench.note("building")
+    started = time.monotonic()
     built, sensitivity, number = recipe.build(bench, out), dict[str, float](), 0
+    seconds_building = time.monotonic() - started
     while True:
         child, apart = examine_beside_parent(bench, built.model)
         verdict = judge(parent, child, apart, bench.config.gate)
@@ -40,7 +43,8 @@ def run_recipe(bench: Bench, name: str, parent: Examined) -> dict[str, Any]:
             recipe=recipe,
             built=built,
             verdict=verdict,
-            found=figures(parent, child, apart, base_bytes(bench.parent)),
+            found=figures(parent, child, apart, base_bytes(bench.parent))
+            | {"seconds_building": seconds_building, "seconds": time.monotonic() - started},
             parent=bench.parent,
             sensitivity=sensitivity,
             repairs=number,

@@ -57,7 +57,9 @@ def test_mixed_stores_feed_forward_in_four_bits_and_attention_in_eight(bench: Be
 @pytest.mark.slow
 def test_gptq_is_nearer_to_the_parent_than_rounding(bench: Bench, tmp_path: Path) -> None:
     """On the calibration rows themselves, where GPTQ minimises each layer's error."""
-    rows = [TokenRow(token_ids=ids, response_mask=[False] + [True] * (len(ids) - 1)) for ids in bench.calibration()]
+    rows = [
+        TokenRow(token_ids=ids, response_mask=[False] + [True] * (len(ids) - 1)) for ids in bench.calibration("gptq")
+    ]
     apart = {}
     for name in ("rtn-w4a16", "gptq-w4a16"):
         folder = work.fresh(tmp_path / name)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from r1ray.config.quantize import GateConfig
+from r1ray.quantize.artifact import figures
 from r1ray.quantize.distributions import Divergence
 from r1ray.quantize.gate import Examined, Footprint, judge
 
@@ -54,3 +55,4 @@ def test_a_fresh_process_must_say_what_the_engine_says() -> None:
     )
     assert not judge(answers(350), other, NEAR, GateConfig(same_text=1.0)).accepted
     assert judge(answers(350), other, NEAR, GateConfig(same_text=0.5)).accepted
+    assert figures(answers(350), other, NEAR, base_bytes=20)["same_text"] == 0.5

@@ -1,4 +1,4 @@
-"""gguf-*: one file for llama.cpp and OpenVINO GenAI, the fastest engines on a CPU."""
+"""gguf-*: one file, which `jobs/serve.py` multiplies as it is by OpenVINO's kernels, and which llama.cpp reads."""
 
 from pathlib import Path
 
