@@ -66,6 +66,9 @@ class ServeConfig:
     """Address that is listened on; only this machine reaches the default."""
     port: int = 8000
     """0 = any free one."""
+    door: str = "direct"
+    """`direct`: ingresses listen themselves, on the machine of the job. `proxy`: Ray Serve's HTTP proxy listens on the
+    head node and hands on, some milliseconds later, to ingresses on any machine."""
     model_name: str = ""
     """What clients call the model; empty = the last part of `policy.path`."""
     models: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         require_range("serve.process_replicas", self.process_replicas, 1)
         require_range("serve.port", self.port, 0, 65535)
+        require_choice("serve.door", self.door, ("direct", "proxy"))
         require_range("serve.max_new_tokens", self.max_new_tokens, 1)
         require_range("serve.queued_tokens", self.queued_tokens, 1)
         require_range("serve.engine_niceness", self.engine_niceness, 0, 19)

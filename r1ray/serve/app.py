@@ -12,12 +12,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, cast
 
 import ray
+from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
 from ray.serve.exceptions import BackPressureError, RayServeException
@@ -36,6 +37,7 @@ from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import make_service, more_models, version_name, version_names
 from r1ray.serve.batched import GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
+from r1ray.serve.door import Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
 from r1ray.serve.multiplex import model_holder
 from r1ray.serve.replica import EngineReplica
@@ -171,6 +173,15 @@ class Ingress:
             others=others,
             forbids=RemoteClassifier(classifier) if classifier is not None else None,
         )
+        self._door: Door | None = None
+        if config.serve.door == "direct":
+            self._door = Door(_web(config, lambda: self.service), config.serve.host, config.serve.port)
+            await self._door.open()
+
+    async def __del__(self) -> None:
+        """Serve awaits this before it ends a replica."""
+        if self._door is not None:
+            await self._door.close()
 
     async def reconfigure(self, wanted: dict[str, Any]) -> None:
         """A roll-out: what was remembered of the weights before is not looked at any more."""
@@ -191,15 +202,6 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     """
     if config.serve.ingresses > 1 and not config.store.url:
         raise ConfigError("serve.ingresses above 1 share limits and answers through Redis: give store.url.")
-    max_bytes = int(config.access.body_mib * 2**20)
-
-    def web() -> Any:
-        def service() -> Service:
-            ingress: Any = serve.get_replica_context().servable_object
-            return cast(Service, ingress.service)
-
-        return build_api(service, max_bytes=max_bytes, page=page)
-
     policies = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
     engines = {
         name: _engine(config, policy, f"Engine-{name}", weights if name == version_names(config)[0] else "", version)
@@ -214,17 +216,28 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         classifier = batched(GuardClassifier, config.guard.classifier_replicas).bind(config.guard)
     policies = more_models(config)
     holder = _holder(config, policies) if policies else None
+    direct = config.serve.door == "direct"
+    here = {f"node:{ray.util.get_node_ip_address()}": 0.001} if direct else {}  # where `serve.port` is looked for
     ingress = serve.deployment(
-        serve.ingress(web)(Ingress),
+        Ingress if direct else serve.ingress(lambda: _web(config, _service_of_replica))(Ingress),
         name="Ingress",
         num_replicas=config.serve.ingresses,
         max_ongoing_requests=1024,
         user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": 0.1, "resources": here},
     )
     return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier)  # type: ignore[no-any-return]
+
+
+def _web(config: ServeJobConfig, service: Callable[[], Service]) -> FastAPI:
+    return build_api(service, max_bytes=int(config.access.body_mib * 2**20), page=page)
+
+
+def _service_of_replica() -> Service:
+    ingress: Any = serve.get_replica_context().servable_object
+    return cast(Service, ingress.service)
 
 
 def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: str, version: int) -> Any:
@@ -316,12 +329,14 @@ def build_app(arguments: dict[str, str]) -> serve.Application:
         with contextlib.suppress(ValueError, TypeError):
             value = json.loads(value)  # numbers, true and false; anything else is text
         place[field] = value
+    data.setdefault("serve", {}).setdefault("door", "proxy")  # `serve run` has started one
     return build(from_dict(ServeJobConfig(), data))
 
 
 def start(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> str:
     """Start the service, or roll a change out to the one that runs; returns its address when it answers."""
-    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=ProxyLocation.HeadOnly)
+    proxies = ProxyLocation.HeadOnly if config.serve.door == "proxy" else ProxyLocation.Disabled
+    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=proxies)
     serve.start(http_options=options)
     serve.run(build(config, weights=weights, version=version), name=APP, route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"
@@ -334,6 +349,7 @@ def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
     """
     for role, policy in {"policy": config.policy, **more_models(config)}.items():
         run.add_parent(role, resolve_model(policy.path), source=policy.path)
+    config = replace(config, serve=replace(config.serve, port=free_port(config.serve.host, config.serve.port)))
     connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = start(config)
