@@ -89,9 +89,6 @@ class ServeConfig:
     deliveries_per_s: float = 64.0
     """Pieces that an engine hands over in a second, for all streams together. First tokens go out at once; with one or
     two streams every token does. 0 = always."""
-    engine_niceness: int = 10
-    """How far an engine's threads on a CPU stand back for the processes that carry requests, as nice(1) has it. Answers
-    that are ready would else wait for a core; what the engine loses is what those processes take."""
     ingresses: int = 1
     """Replicas of the HTTP side."""
     min_replicas: int = 1
@@ -120,7 +117,6 @@ class ServeConfig:
         require_choice("serve.door", self.door, ("direct", "proxy"))
         require_range("serve.max_new_tokens", self.max_new_tokens, 1)
         require_range("serve.queued_tokens", self.queued_tokens, 1)
-        require_range("serve.engine_niceness", self.engine_niceness, 0, 19)
         names = [one.partition("=")[0] for one in self.models]
         for one in self.models:
             require(all(one.partition("=")), "serve.models", one, "NAME=PATH")

@@ -17,6 +17,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, cast
 
+import grpc
 import ray
 from fastapi import FastAPI
 from ray import serve
@@ -48,7 +49,19 @@ from r1ray.serve.store.build import make_store
 from r1ray.serve.web import page
 
 APP = "r1ray"
-LOST = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, ray.exceptions.NodeDiedError, RayServeException)
+LEAN = {
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
+"""Of ingresses and engines: one event loop for all that they do, as each change of threads costs a stream's first token
+a millisecond or so."""
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.RaySystemError,
+    ray.exceptions.NodeDiedError,
+    RayServeException,
+    grpc.aio.AioRpcError,
+)
 
 
 ASLEEP = EngineLoad(
@@ -74,7 +87,8 @@ class RemoteEngine:
     """
 
     def __init__(self, handle: DeploymentHandle[Any], description: Mapping[str, Any], sleeps: bool = False) -> None:
-        self._streams = handle.options(stream=True)
+        # Events go from process to process over gRPC; as objects of Ray's they would take some milliseconds longer.
+        self._streams = handle.options(stream=True, _by_reference=False)
         self._handle, self._description, self._sleeps, self._running = handle, description, sleeps, 0
 
     @property
@@ -226,7 +240,7 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": 0.1, "resources": here},
+        ray_actor_options={"num_cpus": 0.1, "resources": here, "runtime_env": {"env_vars": LEAN}},
     )
     return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier)  # type: ignore[no-any-return]
 
@@ -295,7 +309,7 @@ def _lasting(config: ServeJobConfig) -> dict[str, Any]:
         "ray_actor_options": {
             "num_cpus": 0.4,
             "num_gpus": config.engine.gpus,
-            "runtime_env": {"env_vars": _thread_limits(config)},
+            "runtime_env": {"env_vars": LEAN | _thread_limits(config)},
         },
     }
 
@@ -350,6 +364,7 @@ def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
     for role, policy in {"policy": config.policy, **more_models(config)}.items():
         run.add_parent(role, resolve_model(policy.path), source=policy.path)
     config = replace(config, serve=replace(config.serve, port=free_port(config.serve.host, config.serve.port)))
+    os.environ.setdefault("RAY_worker_niceness", "0")  # a local Ray's workers would stand back for everything else
     connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = start(config)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
 from r1ray.generation.paged.factory import describe_weights, make_iteration_engine, read_weights
-from r1ray.serve.background import stand_back
 from r1ray.serve.runner import EngineRunner
 
 
@@ -19,15 +17,8 @@ class EngineReplica:
 
     async def __init__(self, config: ServeEngineConfig, policy: PolicyConfig, serve: ServeConfig) -> None:  # type: ignore[misc]
         self._config, self._policy = config, policy
-        niceness = 0 if config.gpus else serve.engine_niceness
-        with ThreadPoolExecutor(1, initializer=stand_back, initargs=(niceness,)) as maker:  # the engine's threads too
-            engine, _ = await asyncio.get_running_loop().run_in_executor(maker, make_iteration_engine, config, policy)
-        self._runner = EngineRunner(
-            engine,
-            queued_tokens=serve.queued_tokens,
-            deliveries_per_s=serve.deliveries_per_s,
-            niceness=niceness,
-        )
+        engine, _ = await asyncio.to_thread(make_iteration_engine, config, policy)
+        self._runner = EngineRunner(engine, queued_tokens=serve.queued_tokens, deliveries_per_s=serve.deliveries_per_s)
         self._weights, self._version = policy.path, 0
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:

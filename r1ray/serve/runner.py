@@ -15,7 +15,6 @@ from typing import Any
 
 from r1ray.errors import R1RayError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, IterationEngine
-from r1ray.serve.background import stand_back
 from r1ray.serve.errors import invalid, overloaded, unavailable
 
 WHOLE_S = 1.0
@@ -52,7 +51,6 @@ class EngineRunner:
         queued_tokens: prompt and answer tokens that may wait; beyond, requests are refused.
         deliveries_per_s: of all requests together; tokens behind a request's first, and before its end, wait for each
             other. 0 = every token is handed over by itself.
-        niceness: of the thread.
     """
 
     def __init__(
@@ -61,10 +59,8 @@ class EngineRunner:
         *,
         queued_tokens: int = 2**31,
         deliveries_per_s: float = 0.0,
-        niceness: int = 0,
     ) -> None:
         self._engine, self._queued_tokens, self._per_s = engine, queued_tokens, deliveries_per_s
-        self._niceness = niceness
         self._sinks: dict[str, _Sink] = {}
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
@@ -187,7 +183,6 @@ class EngineRunner:
     # ── the thread ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        stand_back(self._niceness)
         try:
             while True:
                 with self._wake:

@@ -17,7 +17,7 @@ def test_serve_run_takes_the_settings_of_the_job(monkeypatch: pytest.MonkeyPatch
     assert built == ServeJobConfig(
         policy=PolicyConfig(path="runs/x"),
         engine=ServeEngineConfig(kind="transformers"),
-        serve=ServeConfig(max_new_tokens=7),
+        serve=ServeConfig(max_new_tokens=7, door="proxy"),  # the one that `serve run` has started
     )
     with pytest.raises(ConfigError, match="max_new_tokens"):
         app.build_app({"serve.max_new_token": "7"})
