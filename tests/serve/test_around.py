@@ -124,9 +124,7 @@ def test_a_roll_out_makes_remembered_answers_unreachable_and_keeps_none_of_the_w
 def test_answers_of_other_files_under_the_same_name_are_not_remembered():
     client, engines, service = make_client()
     client.post("/v1/chat/completions", json=ASK)
-    service.models = {
-        name: replace(model, weights="other") for name, model in service.models.items()
-    }  # after a restart
+    service.models = {name: replace(model, weights="other") for name, model in service.models.items()}
     for _ in range(2):
         client.post("/v1/chat/completions", json=ASK)
     assert engines["stable"].asked == 2
