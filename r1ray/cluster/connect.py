@@ -8,7 +8,10 @@ is tightened here.
 
 import contextlib
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +68,11 @@ def connect(quiet: bool = True, dashboard: bool = True, announce: bool = True) -
 
     options: dict[str, Any] = {"log_to_driver": not quiet, "logging_level": "ERROR" if quiet else "INFO"}
     connected = ray.is_initialized()
-    context: Any = ray.init(ignore_reinit_error=True, **options) if connected else _join(options)
-    local = context is None
-    if context is None:
-        context = _start(options, dashboard, quiet)
+    with _own_sigterm():
+        context: Any = ray.init(ignore_reinit_error=True, **options) if connected else _join(options)
+        local = context is None
+        if context is None:
+            context = _start(options, dashboard, quiet)
     url = f"http://{context.dashboard_url}" if context.dashboard_url else ""
     if url and announce and not connected:
         print(f"Ray dashboard: {url}", flush=True)
@@ -82,6 +86,17 @@ def disconnect() -> None:
     import ray
 
     ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray puts a handler there that ends the process on the spot, past every `finally`; put back what was."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _join(options: dict[str, Any]) -> Any:

@@ -14,6 +14,9 @@ class ServeEngineConfig:
     weights: str = "auto"
     """Under `openvino`: `file` as a GGUF file has them, `int8` rounded to eight bits, `float32`; `auto` = `file` where
     the path has a GGUF file, else `float32`."""
+    amateur: str = ""
+    """A weaker model with the same tokenizer, for contrastive decoding: a path as `policy.path` takes them. Requests
+    that ask for it (`contrastive`) are read by both, and it has `cache_tokens` places of its own. Empty = none."""
     cache_tokens: int = 16384
     """Places for the keys and values of all requests together."""
     cache_precision: str = "f32"
@@ -63,8 +66,18 @@ class ServeConfig:
     """Address that is listened on; only this machine reaches the default."""
     port: int = 8000
     """0 = any free one."""
+    door: str = "direct"
+    """`direct`: ingresses listen themselves, on the machine of the job. `proxy`: Ray Serve's HTTP proxy listens on the
+    head node and hands on, some milliseconds later, to ingresses on any machine."""
     model_name: str = ""
     """What clients call the model; empty = the last part of `policy.path`."""
+    models: tuple[str, ...] = ()
+    """More models behind the same address, as `NAME=PATH`: a request's `model` chooses. They share processes of their
+    own, which load them when they are asked for."""
+    models_per_replica: int = 2
+    """How many of these one process holds at a time; then the one that nobody asked for the longest makes room."""
+    model_replicas: int = 1
+    """Such processes."""
     system: str = ""
     """System message for chats that bring none; empty = the chat template's own."""
     max_new_tokens: int = 256
@@ -95,10 +108,21 @@ class ServeConfig:
     process_path: str = ""
     """Process reward model that scores reasoning steps, for `include_steps` and `best_of`; empty = none."""
 
+    process_replicas: int = 1
+    """Most processes that score steps; one while few answers wait."""
+
     def __post_init__(self) -> None:
+        require_range("serve.process_replicas", self.process_replicas, 1)
         require_range("serve.port", self.port, 0, 65535)
+        require_choice("serve.door", self.door, ("direct", "proxy"))
         require_range("serve.max_new_tokens", self.max_new_tokens, 1)
         require_range("serve.queued_tokens", self.queued_tokens, 1)
+        names = [one.partition("=")[0] for one in self.models]
+        for one in self.models:
+            require(all(one.partition("=")), "serve.models", one, "NAME=PATH")
+        require(len({*names}) == len(names), "serve.models", " ".join(self.models), "different names")
+        require_range("serve.models_per_replica", self.models_per_replica, 1)
+        require_range("serve.model_replicas", self.model_replicas, 1)
         require_range("serve.ingresses", self.ingresses, 1)
         require_range("serve.min_replicas", self.min_replicas, 0)
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))

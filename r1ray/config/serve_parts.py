@@ -95,6 +95,9 @@ class GuardConfig:
     classifier: str = ""
     """A text classifier that blocks: `toxicity` (comes with r1ray), a `.npz` that training wrote, or a folder or id of
     a Hugging Face sequence classifier; empty = none."""
+    classifier_replicas: int = 0
+    """Most processes of its own that the classifier gets, where what comes together is one pass: for networks. 0 = it
+    works in the process of the HTTP side."""
     labels: tuple[str, ...] = ("toxic",)
     """Its classes that block; their probabilities are added."""
     threshold: float = 0.8
@@ -113,6 +116,7 @@ class GuardConfig:
         require_choice("guard.pii_input", self.pii_input, ("off", "block"))
         require(0 < self.threshold <= 1, "guard.threshold", self.threshold, "more than 0, at most 1")
         require_range("guard.stride", self.stride, 1)
+        require_range("guard.classifier_replicas", self.classifier_replicas, 0)
         require(
             bool(self.judge_model) or not self.judge_url, "guard.judge_model", self.judge_model, "the judge's model"
         )

@@ -28,6 +28,18 @@ class TokenGrammar(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Contrast:
+    """Contrastive decoding: a weaker model, the amateur, is asked as well, and what both know counts less (Li et al.
+    2022, arXiv 2210.15097; in the form of O'Brien and Lewis 2023, arXiv 2309.09117, section 3)."""
+
+    beta: float = 0.5
+    """How much of what the amateur thinks is taken off; 0 = nothing."""
+    alpha: float = 0.1
+    """Only tokens count that the model itself finds at least so likely, as a share of the likeliest one's
+    probability."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingParams:
     """How one request's tokens are drawn."""
 
@@ -57,6 +69,8 @@ class DecodingParams:
     """How many of the likeliest tokens come with each."""
     prompt_logprobs: bool = False
     """Whether the prompt's tokens come with theirs, in the first event."""
+    contrast: Contrast | None = None
+    """Contrastive decoding; log-probs stay those of the model that serves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """vLLM as an iteration-level engine, for serving on GPUs: its own scheduler, one `step` of it a call.
 
 Differences to the paged engine: tokens come from vLLM's own streams, also where an answer goes on elsewhere, and there
-are no grammars.
+are no grammars and no contrastive decoding.
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,8 @@ class VLLMIterationEngine:
         """Queue a request. Raises `DataError` if it does not fit, or asks for a grammar."""
         if request.grammar:
             raise DataError("This engine has no grammars: ask without a response format or a forced tool.")
+        if request.params.contrast:
+            raise DataError("This engine has no amateur: ask without `contrastive`.")
         length = len(request.prompt_ids) + request.params.max_new_tokens
         if not request.prompt_ids or length > self.context_length:
             raise DataError(f"Prompt and answer have {length} tokens; expected from 1 to {self.context_length}.")

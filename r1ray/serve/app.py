@@ -1,7 +1,7 @@
-"""◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, a scorer of steps.
+"""◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, and what else may be beside them.
 
-client ──HTTP──► Ingress ──request──► Engine (one deployment a version) ──events──► Ingress ──► client
-                    └─────────────── StepScorer (batches) ◄───────────┘
+client ──HTTP──► Ingress ──request──► Engine-<version>, or Models ──events──► Ingress ──► client
+                    └── StepScorer, GuardClassifier (batches)
 """
 
 import asyncio
@@ -12,11 +12,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, cast
 
+import grpc
 import ray
+from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
 from ray.serve.exceptions import BackPressureError, RayServeException
@@ -26,31 +29,67 @@ from r1ray.cluster.connect import connect
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serialise import from_dict
+from r1ray.config.serve import ServeEngineConfig
 from r1ray.errors import ConfigError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
+from r1ray.generation.paged.factory import context_length, describe_weights
 from r1ray.models.loading import load_tokenizer, resolve_model
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
-from r1ray.serve.assemble import make_service, version_name, version_names
+from r1ray.serve.assemble import make_service, more_models, version_name, version_names
+from r1ray.serve.batched import GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
+from r1ray.serve.door import Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
+from r1ray.serve.multiplex import model_holder
 from r1ray.serve.replica import EngineReplica
 from r1ray.serve.resume import EngineLost, resumed
-from r1ray.serve.scoring import StepScores
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
 from r1ray.serve.store.build import make_store
 from r1ray.serve.web import page
 
 APP = "r1ray"
-LOST = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, ray.exceptions.NodeDiedError, RayServeException)
+LEAN = {
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
+"""Of ingresses and engines: one event loop for all that they do, as each change of threads costs a stream's first token
+a millisecond or so."""
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.RaySystemError,
+    ray.exceptions.NodeDiedError,
+    RayServeException,
+    grpc.aio.AioRpcError,
+)
+
+
+ASLEEP = EngineLoad(
+    running=0,
+    waiting=0,
+    waiting_tokens=0,
+    free_tokens=1,
+    total_tokens=1,
+    cached_tokens=0,
+    prompt_tokens=0,
+    iterations=0,
+)
+"""Of engines that are not there."""
 
 
 class RemoteEngine:
-    """The engines of one version, seen from the ingress."""
+    """The engines of one version, seen from the ingress.
 
-    def __init__(self, handle: DeploymentHandle[Any], description: Mapping[str, Any]) -> None:
-        self._streams = handle.options(stream=True)
-        self._handle, self._description = handle, description
+    Args:
+        handle: of their deployment.
+        description: what `describe` says of them.
+        sleeps: whether there may be none while nobody asks: then only requests wake one, not questions for its load.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], description: Mapping[str, Any], sleeps: bool = False) -> None:
+        # Events go from process to process over gRPC; as objects of Ray's they would take some milliseconds longer.
+        self._streams = handle.options(stream=True, _by_reference=False)
+        self._handle, self._description, self._sleeps, self._running = handle, description, sleeps, 0
 
     @property
     def context_length(self) -> int:
@@ -59,12 +98,18 @@ class RemoteEngine:
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
         """Events as they come, from another engine where one dies."""
-        async with contextlib.aclosing(resumed(self._once, request)) as stream:
-            async for events in stream:
-                yield events
+        self._running += 1
+        try:
+            async with contextlib.aclosing(resumed(self._once, request)) as stream:
+                async for events in stream:
+                    yield events
+        finally:
+            self._running -= 1
 
     async def load(self) -> EngineLoad | None:
         """Of one of the engines."""
+        if self._sleeps and not self._running:
+            return ASLEEP
         with contextlib.suppress(Exception):  # figures for an operator are no reason to fail
             load: EngineLoad = await asyncio.wait_for(self._handle.load.remote(), 2.0)
             return load
@@ -72,6 +117,8 @@ class RemoteEngine:
 
     async def check(self) -> None:
         """Raises where no engine answers in time."""
+        if self._sleeps and not self._running:
+            return
         try:
             await asyncio.wait_for(self._handle.load.remote(), 10.0)
         except Exception as error:
@@ -97,39 +144,16 @@ class RemoteEngine:
                 response.cancel()
 
 
-class RemoteScorer:
-    """The scorer of steps, seen from the ingress."""
-
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
-
-    async def score(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """`text` and `score` of each step."""
-        found: list[dict[str, Any]] = await self._handle.score.remote((list(prompt_ids), list(token_ids)))
-        return found
-
-
-class StepScorer:
-    """Answers scored together: here a batch is one forward pass."""
-
-    def __init__(self, path: str, policy_path: str) -> None:
-        self._scores = StepScores(path, policy_path)
-
-    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.01)
-    async def _batch(self, answers: list[tuple[list[int], list[int]]]) -> list[list[dict[str, Any]]]:
-        return await asyncio.to_thread(self._scores.score, answers)
-
-    async def score(self, answer: tuple[list[int], list[int]]) -> list[dict[str, Any]]:
-        """One answer's steps."""
-        found: list[dict[str, Any]] = await self._batch(answer)
-        return found
-
-
 class Ingress:
     """Where requests come in."""
 
     async def __init__(  # type: ignore[misc]
-        self, config: ServeJobConfig, engines: dict[str, DeploymentHandle[Any]], scorer: DeploymentHandle[Any] | None
+        self,
+        config: ServeJobConfig,
+        engines: dict[str, DeploymentHandle[Any]],
+        scorer: DeploymentHandle[Any] | None,
+        holder: DeploymentHandle[Any] | None,
+        classifier: DeploymentHandle[Any] | None,
     ) -> None:
         paths = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
         models = {}
@@ -138,15 +162,40 @@ class Ingress:
             tokenizer = await asyncio.to_thread(load_tokenizer, resolve_model(paths[version].path))
             models[version] = ServedModel.of(
                 version,
-                RemoteEngine(handle, description),
+                RemoteEngine(handle, description, sleeps=not config.serve.min_replicas),
                 tokenizer,
                 system=config.serve.system,
                 quantization=description["weights"],
                 scorer=RemoteScorer(scorer) if scorer is not None else None,
+                amateur=bool(config.engine.amateur),
+            )
+        others = {}
+        for name, policy in (more_models(config) if holder is not None else {}).items():
+            description = {"context_length": await asyncio.to_thread(context_length, config.engine, policy)}
+            others[name] = ServedModel.of(
+                name,
+                RemoteEngine(holder.options(multiplexed_model_id=name), description),  # type: ignore[union-attr]
+                await asyncio.to_thread(load_tokenizer, policy.path),
+                system=config.serve.system,
+                quantization=describe_weights(_without_amateur(config.engine), policy),
             )
         self.service: Service = make_service(
-            config, models, make_store(config.store), grammars=bool(find_spec("llguidance"))
+            config,
+            models,
+            make_store(config.store),
+            grammars=bool(find_spec("llguidance")),
+            others=others,
+            forbids=RemoteClassifier(classifier) if classifier is not None else None,
         )
+        self._door: Door | None = None
+        if config.serve.door == "direct":
+            self._door = Door(_web(config, lambda: self.service), config.serve.host, config.serve.port)
+            await self._door.open()
+
+    async def __del__(self) -> None:
+        """Serve awaits this before it ends a replica."""
+        if self._door is not None:
+            await self._door.close()
 
     async def reconfigure(self, wanted: dict[str, Any]) -> None:
         """A roll-out: what was remembered of the weights before is not looked at any more."""
@@ -167,15 +216,6 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     """
     if config.serve.ingresses > 1 and not config.store.url:
         raise ConfigError("serve.ingresses above 1 share limits and answers through Redis: give store.url.")
-    max_bytes = int(config.access.body_mib * 2**20)
-
-    def web() -> Any:
-        def service() -> Service:
-            ingress: Any = serve.get_replica_context().servable_object
-            return cast(Service, ingress.service)
-
-        return build_api(service, max_bytes=max_bytes, page=page)
-
     policies = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
     engines = {
         name: _engine(config, policy, f"Engine-{name}", weights if name == version_names(config)[0] else "", version)
@@ -184,20 +224,34 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     }
     scorer = None
     if config.serve.process_path:
-        scorer = serve.deployment(StepScorer, ray_actor_options={"num_cpus": 0.1}).bind(  # type: ignore[attr-defined]
-            config.serve.process_path, config.policy.path
-        )
+        scorer = batched(StepScorer, config.serve.process_replicas).bind(config.serve.process_path, config.policy.path)
+    classifier = None
+    if config.guard.classifier and config.guard.classifier_replicas:
+        classifier = batched(GuardClassifier, config.guard.classifier_replicas).bind(config.guard)
+    policies = more_models(config)
+    holder = _holder(config, policies) if policies else None
+    direct = config.serve.door == "direct"
+    here = {f"node:{ray.util.get_node_ip_address()}": 0.001} if direct else {}  # where `serve.port` is looked for
     ingress = serve.deployment(
-        serve.ingress(web)(Ingress),
+        Ingress if direct else serve.ingress(lambda: _web(config, _service_of_replica))(Ingress),
         name="Ingress",
         num_replicas=config.serve.ingresses,
         max_ongoing_requests=1024,
         user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": 0.1, "resources": here, "runtime_env": {"env_vars": LEAN}},
     )
-    return _pinned(ingress, config).bind(config, engines, scorer)  # type: ignore[no-any-return]
+    return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier)  # type: ignore[no-any-return]
+
+
+def _web(config: ServeJobConfig, service: Callable[[], Service]) -> FastAPI:
+    return build_api(service, max_bytes=int(config.access.body_mib * 2**20), page=page)
+
+
+def _service_of_replica() -> Service:
+    ingress: Any = serve.get_replica_context().servable_object
+    return cast(Service, ingress.service)
 
 
 def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: str, version: int) -> Any:
@@ -228,21 +282,41 @@ def _engine(config: ServeJobConfig, policy: PolicyConfig, name: str, weights: st
     deployment = serve.deployment(
         EngineReplica,
         name=name,
-        max_ongoing_requests=1024,  # the engine has a queue of its own, in tokens
-        graceful_shutdown_timeout_s=knobs.drain_s,
-        graceful_shutdown_wait_loop_s=0.5,
-        health_check_period_s=2.0,
-        health_check_timeout_s=30.0,
-        max_surge_percent=100,  # a new version is up before the old one goes
         user_config={"weights": weights or policy.path, "version": version},
-        ray_actor_options={
-            "num_cpus": 0.4,
-            "num_gpus": config.engine.gpus,
-            "runtime_env": {"env_vars": _thread_limits(config)},
-        },
+        **_lasting(config),
         **scaled,
     )
     return _pinned(deployment, config.engine, policy, knobs).bind(config.engine, policy, knobs)
+
+
+def _holder(config: ServeJobConfig, policies: Mapping[str, PolicyConfig]) -> Any:
+    knobs, engine = config.serve, _without_amateur(config.engine)
+    deployment = serve.deployment(
+        model_holder(knobs.models_per_replica), name="Models", num_replicas=knobs.model_replicas, **_lasting(config)
+    )
+    return _pinned(deployment, engine, policies, knobs).bind(engine, policies, knobs)
+
+
+def _lasting(config: ServeJobConfig) -> dict[str, Any]:
+    """Options of deployments with engines."""
+    return {
+        "max_ongoing_requests": 1024,  # an engine has a queue of its own, in tokens
+        "graceful_shutdown_timeout_s": config.serve.drain_s,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "health_check_period_s": 2.0,
+        "health_check_timeout_s": 30.0,
+        "max_surge_percent": 100,  # a new version is up before the old one goes
+        "ray_actor_options": {
+            "num_cpus": 0.4,
+            "num_gpus": config.engine.gpus,
+            "runtime_env": {"env_vars": LEAN | _thread_limits(config)},
+        },
+    }
+
+
+def _without_amateur(engine: ServeEngineConfig) -> ServeEngineConfig:
+    """For other models: the amateur is the policy's, and may have other tokens than they."""
+    return replace(engine, amateur="")
 
 
 def _pinned(deployment: Any, *settings: Any) -> Any:
@@ -269,12 +343,14 @@ def build_app(arguments: dict[str, str]) -> serve.Application:
         with contextlib.suppress(ValueError, TypeError):
             value = json.loads(value)  # numbers, true and false; anything else is text
         place[field] = value
+    data.setdefault("serve", {}).setdefault("door", "proxy")  # `serve run` has started one
     return build(from_dict(ServeJobConfig(), data))
 
 
 def start(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> str:
     """Start the service, or roll a change out to the one that runs; returns its address when it answers."""
-    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=ProxyLocation.HeadOnly)
+    proxies = ProxyLocation.HeadOnly if config.serve.door == "proxy" else ProxyLocation.Disabled
+    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=proxies)
     serve.start(http_options=options)
     serve.run(build(config, weights=weights, version=version), name=APP, route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"
@@ -285,7 +361,10 @@ def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
 
     SIGHUP rolls out what `policy.path` holds by then, without a lost request.
     """
-    run.add_parent("policy", resolve_model(config.policy.path), source=config.policy.path)
+    for role, policy in {"policy": config.policy, **more_models(config)}.items():
+        run.add_parent(role, resolve_model(policy.path), source=policy.path)
+    config = replace(config, serve=replace(config.serve, port=free_port(config.serve.host, config.serve.port)))
+    os.environ.setdefault("RAY_worker_niceness", "0")  # a local Ray's workers would stand back for everything else
     connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = start(config)

@@ -1,14 +1,17 @@
 """From configuration to a service, given where the tokens come from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
+from r1ray.errors import ConfigError
 from r1ray.serve.access.access import Access
 from r1ray.serve.cache.answers import AnswerCache
 from r1ray.serve.canary.controller import Canary
 from r1ray.serve.guard.guard import Guard
+from r1ray.serve.guard.verdict import Forbids
 from r1ray.serve.observe import tracing
 from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.request_log import RequestLog
@@ -30,8 +33,40 @@ def version_names(config: ServeJobConfig) -> tuple[str, str]:
     return stable, f"{canary}-canary" if canary == stable else canary
 
 
-def make_service(config: ServeJobConfig, models: Mapping[str, ServedModel], store: Store, *, grammars: bool) -> Service:
-    """All parts around the engines of `models`, which are named as `version_names` says."""
+def more_models(config: ServeJobConfig) -> dict[str, PolicyConfig]:
+    """The policies of `serve.models` by name.
+
+    Raises:
+        ConfigError: a name is the service's own, or one of its versions'.
+    """
+    taken = {config.serve.model_name, *version_names(config)}
+    policies = {}
+    for name, _, path in (one.partition("=") for one in config.serve.models):
+        if name in taken or name.partition(":")[0] in taken:
+            raise ConfigError(f"serve.models has {name!r}, which is a name of the policy's already: choose another.")
+        policies[name] = replace(config.policy, path=path)
+    return policies
+
+
+def make_service(
+    config: ServeJobConfig,
+    models: Mapping[str, ServedModel],
+    store: Store,
+    *,
+    grammars: bool,
+    others: Mapping[str, ServedModel] | None = None,
+    forbids: Forbids | None = None,
+) -> Service:
+    """All parts around the engines.
+
+    Args:
+        config: the job's.
+        models: named as `version_names` says.
+        store: of what replicas share.
+        grammars: whether engines can follow grammars.
+        others: models that have nothing to do with the first ones, by name.
+        forbids: the guard's classifier, where it is not in this process.
+    """
     stable, canary = version_names(config)
     tracing.configure(config.tracing)
     return Service(
@@ -39,11 +74,12 @@ def make_service(config: ServeJobConfig, models: Mapping[str, ServedModel], stor
         models,
         canary=Canary(config.canary, stable, canary),
         access=Access(config.access, store),
-        guard=Guard(config.guard),
+        guard=Guard(config.guard, forbids),
         cache=AnswerCache(config.cache, store if config.store.url or config.serve.ingresses > 1 else None),
         metrics=ServeMetrics(),
         log=RequestLog(config.request_log),
         max_new_tokens=config.serve.max_new_tokens,
         request_seconds=config.serve.request_seconds,
         grammars=grammars,
+        others=others or {},
     )

@@ -62,6 +62,16 @@ class Prompts:
         """Ids to text, special tokens included."""
         return str(self._tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False))
 
+    def describe(self) -> dict[str, Any]:
+        """The tokenizer as clients can build their own: its class, its special tokens, its chat template."""
+        known = dict(self._tokenizer.special_tokens_map)
+        return known | {
+            "tokenizer_class": type(self._tokenizer).__name__,
+            "chat_template": self._tokenizer.chat_template,
+            "model_max_length": self._tokenizer.model_max_length,
+            "vocab_size": len(self._tokenizer),
+        }
+
     def pieces(self, token_ids: Sequence[int]) -> list[str]:
         """The tokens' own names."""
         return [str(name) for name in self._tokenizer.convert_ids_to_tokens(list(token_ids))]

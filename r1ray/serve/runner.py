@@ -53,7 +53,13 @@ class EngineRunner:
             other. 0 = every token is handed over by itself.
     """
 
-    def __init__(self, engine: IterationEngine, *, queued_tokens: int = 2**31, deliveries_per_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        engine: IterationEngine,
+        *,
+        queued_tokens: int = 2**31,
+        deliveries_per_s: float = 0.0,
+    ) -> None:
         self._engine, self._queued_tokens, self._per_s = engine, queued_tokens, deliveries_per_s
         self._sinks: dict[str, _Sink] = {}
         self._inbox: deque[Callable[[], None]] = deque()
@@ -136,11 +142,20 @@ class EngineRunner:
         """Swap between two steps; what runs goes on under the new weights."""
         await self._call(lambda: self._engine.load_weights(weights, version))
 
-    async def close(self) -> None:
-        """Stop the thread; what still runs is told."""
+    @property
+    def failure(self) -> Exception | None:
+        """What the engine died of."""
+        return self._failure
+
+    def stop(self) -> None:
+        """End after the step that runs, from any thread; what is not finished is told."""
         with self._wake:
             self._closed = True
             self._wake.notify()
+
+    async def close(self) -> None:
+        """The same, and wait for it."""
+        self.stop()
         await asyncio.to_thread(self._thread.join)
 
     async def _call(self, work: Callable[[], Any]) -> Any:

@@ -20,6 +20,8 @@ class ServedModel:
     vocabulary: int
     quantization: str = ""
     scorer: StepScorer | None = None
+    amateur: bool = False
+    """Whether its engines have one, for contrastive decoding."""
 
     @staticmethod
     def of(
@@ -30,7 +32,8 @@ class ServedModel:
         system: str = "",
         quantization: str = "",
         scorer: StepScorer | None = None,
+        amateur: bool = False,
     ) -> "ServedModel":
         """With what follows from its tokenizer."""
         prompts, names = Prompts(tokenizer, system), TokenNames(tokenizer)
-        return ServedModel(version, engine, tokenizer, prompts, names, len(tokenizer), quantization, scorer)
+        return ServedModel(version, engine, tokenizer, prompts, names, len(tokenizer), quantization, scorer, amateur)

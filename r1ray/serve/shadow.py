@@ -42,7 +42,9 @@ async def shadow(models: Mapping[str, ServedModel], call: Call, answer: Answer, 
                     first = first or time.monotonic() - began
                     count += sum(len(event.token_ids) for event in events)
             seconds = time.monotonic() - began
-            score = replace(call.params, max_new_tokens=0, logprobs=True, top_logprobs=0, prompt_logprobs=True)
+            score = replace(
+                call.params, max_new_tokens=0, logprobs=True, top_logprobs=0, prompt_logprobs=True, contrast=None
+            )
             request = EngineRequest(id=f"{call.id}/{version}/score", prompt_ids=[*prompt, *tokens], params=score)
             async with contextlib.aclosing(engine.generate(request)) as stream:
                 async for events in stream:

@@ -1,6 +1,10 @@
 """Connecting: what the environment names, refused clearly where it cannot be had."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +86,32 @@ def test_a_connected_process_stays_connected(ray_session: None, capsys: pytest.C
     assert connection.resources["CPU"] == 4
     assert connection.dashboard == ""
     assert capsys.readouterr().out == ""
+
+
+TERMINATED = """
+import time
+from r1ray.cli import guarded
+from r1ray.cluster.connect import connect
+
+def work():
+    connect(dashboard=False)
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("orderly", flush=True)
+
+guarded(work)
+"""
+
+
+@pytest.mark.ray
+def test_a_connected_job_that_is_terminated_ends_in_good_order() -> None:
+    # `ray job stop` sends SIGTERM; Ray's own handler would end the process on the spot.
+    environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", TERMINATED]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None and job.stdout.readline() == "ready\n"
+        job.send_signal(signal.SIGTERM)
+        assert job.communicate(timeout=60)[0] == "orderly\n"
+        assert job.returncode == 143

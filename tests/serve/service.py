@@ -49,7 +49,9 @@ def served(policy: Path, config: ServeJobConfig | None = None, **parts: Any) -> 
     async def main() -> None:
         engine, tokenizer = make_iteration_engine(config.engine, config.policy)
         runner = EngineRunner(engine, queued_tokens=config.serve.queued_tokens)
-        model = ServedModel.of(version_names(config)[0], runner, tokenizer, scorer=scorer)
+        model = ServedModel.of(
+            version_names(config)[0], runner, tokenizer, scorer=scorer, amateur=bool(config.engine.amateur)
+        )
         service = make_service(config, {model.version: model}, MemoryStore(2**20), grammars=grammars)
         server = uvicorn.Server(uvicorn.Config(build_api(lambda: service), port=0, log_level="critical"))
         task = asyncio.create_task(server.serve())

@@ -1,4 +1,5 @@
-"""The service on Ray Serve: it answers, rolls out weights under load, and outlives its engines."""
+"""The service on Ray Serve: it answers, holds several models in turn, rolls out weights under load, and outlives its
+engines."""
 
 import asyncio
 import socket
@@ -12,7 +13,8 @@ import pytest
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
-from tests.tiny import make_tiny_policy
+from r1ray.config.serve_parts import GuardConfig
+from tests.tiny import make_tiny_policy, make_tiny_prm
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 BODY = {"prompt": "1 + 1", "max_tokens": 40, "ignore_eos": True, "temperature": 0, "cache": False}
@@ -20,14 +22,27 @@ BODY = {"prompt": "1 + 1", "max_tokens": 40, "ignore_eos": True, "temperature": 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ServeJobConfig:
-    policy = make_tiny_policy(tmp_path_factory.mktemp("policy"))
+    folder = tmp_path_factory.mktemp("models")
+    policy = make_tiny_policy(folder / "policy")
+    others = [
+        f"{name}={make_tiny_policy(folder / name, seed=seed)}" for seed, name in enumerate(("one", "two", "three"), 1)
+    ]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return ServeJobConfig(
+        guard=GuardConfig(classifier="toxicity", classifier_replicas=1, output=False),
         policy=PolicyConfig(path=str(policy)),
         engine=ServeEngineConfig(kind="transformers", cache_tokens=2048, threads=1),
-        serve=ServeConfig(model_name="tiny", port=port, min_replicas=2, max_replicas=2, drain_s=5.0),
+        serve=ServeConfig(
+            model_name="tiny",
+            port=port,
+            min_replicas=2,
+            max_replicas=2,
+            drain_s=5.0,
+            models=tuple(others),
+            process_path=str(make_tiny_prm(folder / "prm")),
+        ),
     )
 
 
@@ -60,9 +75,53 @@ async def load(url: str, clients: int, each: int, meanwhile: Any) -> list[Any]:
     return [found for one_client in answers for found in one_client]
 
 
-def text(url: str) -> str:
-    answer = httpx.post(f"{url}/v1/completions", json={**BODY, "logprobs": 0}, timeout=60).json()
+def text(url: str, model: str = "tiny") -> str:
+    answer = httpx.post(f"{url}/v1/completions", json={**BODY, "logprobs": 0, "model": model}, timeout=60).json()
+    assert "choices" in answer, answer
     return str(answer["choices"][0]["logprobs"]["token_logprobs"])
+
+
+def test_two_of_three_models_are_held_and_the_least_recently_used_ends_what_it_runs(url: str) -> None:
+    from ray import serve
+
+    from r1ray.serve.app import APP
+
+    holder = serve.get_deployment_handle("Models", APP)
+
+    def loaded() -> list[str]:
+        return list(holder.loaded.remote().result(timeout_s=30))
+
+    listed = httpx.get(f"{url}/v1/models", timeout=60).json()["data"]
+    assert [one["id"] for one in listed][-3:] == ["one", "two", "three"] and listed[-1]["max_model_len"] == 512
+    assert loaded() == [], "nobody asked yet"
+    found = {"tiny": text(url), "one": text(url, "one")}
+    asked = {**BODY, "model": "one", "stream": True, "max_tokens": 400}
+    with httpx.stream("POST", f"{url}/v1/completions", json=asked, timeout=60) as long:
+        lines = long.iter_lines()
+        next(lines)
+        found["two"] = text(url, "two")
+        assert loaded() == ["one", "two"]
+        found["three"] = text(url, "three")
+        rest = list(lines)
+    assert "error" not in "".join(rest) and rest[-2] == "data: [DONE]", "it was put away behind its last answer"
+    assert loaded() == ["three", "two"] and len(set(found.values())) == 4
+    assert text(url, "one") == found["one"] and text(url, "three") == found["three"]
+    assert loaded() == ["one", "three"]
+    refused = httpx.post(f"{url}/v1/completions", json={**BODY, "model": "four"}, timeout=60)
+    assert refused.status_code == 404 and refused.json()["error"]["code"] == "model_not_found"
+
+
+def test_steps_are_scored_and_requests_judged_beside_the_engines(url: str) -> None:
+    newline = {"201": 6}
+    body = {"messages": [{"role": "user", "content": "1 + 1"}], "max_tokens": 40, "seed": 1, "include_steps": True}
+    answer = httpx.post(
+        f"{url}/v1/chat/completions", json={**body, "ignore_eos": True, "logit_bias": newline}, timeout=60
+    )
+    steps = answer.json()["choices"][0]["steps"]
+    assert len(steps) > 1 and all(step["text"] and 0 <= step["score"] <= 1 for step in steps)
+    abuse = {**body, "messages": [{"role": "user", "content": "you are a stupid bitch"}]}
+    stopped = httpx.post(f"{url}/v1/chat/completions", json=abuse, timeout=60).json()["choices"][0]
+    assert answer.json()["choices"][0]["finish_reason"] == "length" and stopped["finish_reason"] == "content_filter"
 
 
 def test_new_weights_and_a_dead_engine_cost_no_answer(config: ServeJobConfig, url: str, tmp_path: Path) -> None:

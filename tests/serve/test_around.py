@@ -23,7 +23,7 @@ from r1ray.config.serve_parts import (
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, TokenScore
 from r1ray.serve.access.keys import KeyRing
 from r1ray.serve.api.routes import build_api
-from r1ray.serve.assemble import make_service
+from r1ray.serve.assemble import make_service, more_models
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
 from r1ray.serve.store.memory import MemoryStore
@@ -67,14 +67,18 @@ class Parrot:
 
 
 def make_client(says: str = "9 + 7 = 16", **parts: Any) -> tuple[TestClient, dict[str, Parrot], Service]:
-    """`parts` replace groups of the configuration; with a `canary` there is a second version."""
+    """`parts` replace groups of the configuration; a `canary` is a second version, `serve.models` are others."""
     engines = {"stable": Parrot(says)}
     if "canary" in parts:
         parts["canary_policy"] = PolicyConfig(path="canary")
         engines["canary"] = Parrot("9 + 7 = 17")
     config = replace(ServeJobConfig(policy=PolicyConfig(path="stable")), **parts)
     models = {name: ServedModel.of(name, engine, TOKENIZER) for name, engine in engines.items()}
-    service = make_service(config, models, MemoryStore(), grammars=False)
+    others = {}
+    for name in more_models(config):
+        engines[name] = Parrot(f"I am {name}")
+        others[name] = ServedModel.of(name, engines[name], TOKENIZER)
+    service = make_service(config, models, MemoryStore(), grammars=False, others=others)
     client = TestClient(build_api(lambda: service, page=page), raise_server_exceptions=False)
     return client, engines, service
 
@@ -169,6 +173,31 @@ def test_only_known_keys_come_in_and_rates_are_kept(tmp_path):
     assert int(found[2].headers["retry-after"]) > 0
     assert found[2].json()["error"]["type"] == "rate_limit_error"
     assert client.get("/admin/canary", headers=headers).status_code == 403
+
+
+def test_other_models_answer_under_their_names_and_take_no_part_in_roll_outs():
+    more = ServeConfig(models=("small=a", "large=b"))
+    client, engines, service = make_client(serve=more, canary=CanaryConfig(mode="split", percent=100))
+    service.weights_version = 3
+    names = [one["id"] for one in client.get("/v1/models").json()["data"]]
+    assert names == ["stable", "stable:stable", "stable:canary", "small", "large"]
+    for name in ("small", "large", "small", "large"):
+        found = client.post("/v1/chat/completions", json={**ASK, "model": name})
+        assert found.json()["choices"][0]["message"]["content"] == f"I am {name}"
+        assert found.json()["model"] == found.headers["x-model-version"] == name
+    assert engines["small"].asked == engines["large"].asked == 1, "the second answer of each is remembered"
+    assert service.canary.state()["pairs"] == engines["canary"].asked == 0
+    for body, headers in (({"model": "medium"}, {}), ({"model": "small"}, {"x-model-version": "canary"})):
+        missing = client.post("/v1/chat/completions", json={**ASK, **body}, headers=headers)
+        assert missing.status_code == 404 and missing.json()["error"]["code"] == "model_not_found"
+
+
+def test_contrastive_decoding_without_an_amateur_is_refused_and_no_engine_asked():
+    client, engines, _ = make_client()
+    refused = client.post("/v1/chat/completions", json={**ASK, "contrastive": {}})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "contrastive"
+    assert "--engine.amateur" in refused.json()["error"]["message"] and engines["stable"].asked == 0
+    assert client.post("/v1/chat/completions", json={**ASK, "contrastive": False}).status_code == 200
 
 
 def test_a_body_beyond_the_bound_is_refused():

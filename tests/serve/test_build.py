@@ -6,7 +6,7 @@ from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
 from r1ray.errors import ConfigError
-from r1ray.serve.assemble import version_names
+from r1ray.serve.assemble import more_models, version_names
 
 
 def test_serve_run_takes_the_settings_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,10 +17,23 @@ def test_serve_run_takes_the_settings_of_the_job(monkeypatch: pytest.MonkeyPatch
     assert built == ServeJobConfig(
         policy=PolicyConfig(path="runs/x"),
         engine=ServeEngineConfig(kind="transformers"),
-        serve=ServeConfig(max_new_tokens=7),
+        serve=ServeConfig(max_new_tokens=7, door="proxy"),  # the one that `serve run` has started
     )
     with pytest.raises(ConfigError, match="max_new_tokens"):
         app.build_app({"serve.max_new_token": "7"})
+
+
+def test_further_models_have_names_of_their_own() -> None:
+    def named(*models: str) -> dict[str, str]:
+        config = ServeJobConfig(
+            policy=PolicyConfig(path="runs/x"), serve=ServeConfig(model_name="house", models=models)
+        )
+        return {name: policy.path for name, policy in more_models(config).items()}
+
+    assert named("a=runs/a", "b=hub/b=c") == {"a": "runs/a", "b": "hub/b=c"}
+    for wrong in (("a",), ("=a",), ("a=1", "a=2"), ("house=1",), ("x=1",), ("house:x=1",)):
+        with pytest.raises(ConfigError, match=r"serve\.models"):
+            named(*wrong)
 
 
 def test_several_ingresses_need_a_store_that_they_share() -> None:

@@ -7,7 +7,7 @@ A request joins only when the pages of its longest possible answer are free, so 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -63,9 +63,20 @@ class PagedEngine:
         prefill_tokens: int = 512,
         prefix_cache: bool = True,
         grammars: Callable[[str], TokenGrammar] | None = None,
+        amateur: PagedModel | None = None,
     ) -> None:
+        """
+        Args:
+            model: the network.
+            stop_rule: what ends an answer.
+            rows: how many requests run side by side.
+            prefill_tokens: prompt tokens that are read in one iteration.
+            prefix_cache: whether prompts that begin alike share pages.
+            grammars: from a grammar's text to the grammar; None = there are none.
+            amateur: the weaker network of contrastive decoding, with pages like the model's; it reads what asks for it.
+        """
         self._model, self._stop_rule, self._rows, self._grammars = model, stop_rule, rows, grammars
-        self._prefill_tokens, self._prefix_cache = prefill_tokens, prefix_cache
+        self._prefill_tokens, self._prefix_cache, self._amateur = prefill_tokens, prefix_cache, amateur
         self._pool = BlockPool(model.pages, model.page_size)
         self._waiting: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []
@@ -101,11 +112,17 @@ class PagedEngine:
             if self._grammars is None:
                 raise DataError("This engine has no grammars: install llguidance, or ask without a response format.")
             grammar = self._grammars(request.grammar)
+        if request.params.contrast:
+            if self._amateur is None:
+                raise DataError("Contrastive decoding needs an amateur, and this engine was started without one.")
+            if wanted > self._amateur.context_length:
+                raise DataError(f"The amateur reads {self._amateur.context_length} tokens at most, not {wanted}.")
         chooser = Chooser(request.params, grammar)
         for token in request.answer_ids:
             chooser.took(token)
         reusable = self._prefix_cache and not request.params.prompt_logprobs
-        hashes = prefix_hashes(prompt[:-1], self._pool.size) if reusable else []
+        salt = b"with the amateur's" if request.params.contrast else b""  # its keys and values lie in no other pages
+        hashes = prefix_hashes(prompt[:-1], self._pool.size, salt) if reusable else []
         self._waiting.append(_Sequence(request, hashes, [*prompt, *request.answer_ids], chooser))
 
     def cancel(self, request_id: str) -> bool:
@@ -151,8 +168,8 @@ class PagedEngine:
             return []
         logits = self._model.forward([piece for _, piece in work])
         self._iterations += 1
-        if bool(logits.sum().isnan()):
-            raise ModelError("The model gives NaN logits: its weights are damaged or diverged. Load a good checkpoint.")
+        _check(logits, "model")
+        self._ask_amateur([one for one in work if one[0].request.params.contrast])
         ready: list[_Sequence] = []
         rows: list[int] = []
         row = 0
@@ -216,6 +233,14 @@ class PagedEngine:
             work[-1] = (sequence, Piece(piece.tokens, piece.past, piece.pages, (len(piece.tokens) - 1,)))
         return work
 
+    def _ask_amateur(self, work: list[tuple[_Sequence, Piece]]) -> None:
+        if not work or self._amateur is None:
+            return
+        found = self._amateur.forward([replace(piece, outputs=(len(piece.tokens) - 1,)) for _, piece in work])
+        _check(found, "amateur")
+        for (sequence, _), logits in zip(work, found, strict=True):
+            sequence.chooser.amateur = logits
+
     def _score_prompt(self, sequence: _Sequence, piece: Piece, logits: Tensor) -> None:
         following = sequence.tokens[piece.past + 1 : min(piece.past + 1 + len(piece.tokens), sequence.prompt_length)]
         if following:
@@ -277,3 +302,8 @@ class PagedEngine:
     def _leave(self, sequence: _Sequence) -> None:
         self._running.remove(sequence)
         self._pool.release(sequence.pages)
+
+
+def _check(logits: Tensor, who: str) -> None:
+    if bool(logits.sum().isnan()):
+        raise ModelError(f"The {who} gives NaN logits: its weights are damaged or diverged. Load a good checkpoint.")

@@ -1,5 +1,7 @@
-"""From logits to the next token of each request: biases, penalties, grammars, then one draw for all rows together."""
+"""From logits to the next token of each request: biases, penalties, grammars, what an amateur thinks, then one draw for
+all rows together."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 
 from r1ray.generation.engine import SamplingParams
-from r1ray.generation.iteration import DecodingParams, TokenGrammar, TokenScore
+from r1ray.generation.iteration import Contrast, DecodingParams, TokenGrammar, TokenScore
 from r1ray.generation.sampling import RowSampling, sample, uniforms
 
 
@@ -23,6 +25,8 @@ class Chooser:
     numbers: npt.NDArray[np.float64] = field(init=False)
     counts: Counter[int] = field(default_factory=Counter)
     drawn: int = 0
+    amateur: Tensor | None = None
+    """The amateur's logits (V,) for the coming choice, where one is asked."""
 
     def __post_init__(self) -> None:
         self.numbers = uniforms(self.params.seed, self.params.sample, max(self.params.max_new_tokens, 1))
@@ -31,11 +35,12 @@ class Chooser:
     def adjusts(self) -> bool:
         """Whether logits are changed before the draw."""
         p = self.params
-        return bool(p.logit_bias or p.presence_penalty or p.frequency_penalty or self.grammar is not None)
+        return bool(p.logit_bias or p.presence_penalty or p.frequency_penalty or self.grammar is not None or p.contrast)
 
     def adjust_(self, logits: Tensor) -> None:
         """Change this row's logits (V,) in place."""
         p = self.params
+        own = logits.clone() if p.contrast else logits
         if (p.presence_penalty or p.frequency_penalty) and self.counts:
             seen = torch.tensor(list(self.counts), device=logits.device)
             times = torch.tensor(list(self.counts.values()), dtype=logits.dtype, device=logits.device)
@@ -45,6 +50,8 @@ class Chooser:
             logits[biased] += torch.tensor(list(p.logit_bias.values()), dtype=logits.dtype, device=logits.device)
         if self.grammar is not None:
             self.grammar.mask_(logits)
+        if p.contrast and self.amateur is not None:
+            contrast_(logits, own, self.amateur, p.contrast)
 
     def took(self, token: int) -> None:
         """The token was chosen."""
@@ -53,6 +60,19 @@ class Chooser:
             self.counts[token] += 1
         if self.grammar is not None:
             self.grammar.accept(token)
+
+
+def contrast_(logits: Tensor, own: Tensor, amateur: Tensor, contrast: Contrast) -> None:
+    """Contrastive decoding of one row (V,), in place (O'Brien and Lewis 2023, arXiv 2309.09117, section 3):
+    own + beta (own - amateur), in log-probs, for tokens of at least alpha times the largest probability; no others.
+
+    What is plausible is judged after biases and grammars (`logits`), so that these cannot leave nothing to choose from.
+    A token beyond the amateur's vocabulary (padding: none of the tokenizer's) keeps its logit.
+    """
+    implausible = logits < logits.max() + math.log(contrast.alpha)
+    width = min(len(own), len(amateur))
+    logits[:width] += contrast.beta * (own.log_softmax(-1)[:width] - amateur.log_softmax(-1)[:width])
+    logits[implausible] = -torch.inf
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """From a model's path to an engine that serves it."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeEngineConfig
@@ -25,6 +26,9 @@ from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
 
+PAGE = 32
+"""Tokens whose keys and values lie together."""
+
 
 def make_iteration_engine(
     config: ServeEngineConfig, policy: PolicyConfig
@@ -32,19 +36,16 @@ def make_iteration_engine(
     """The engine that `config.kind` names with the policy's weights, and the policy's tokenizer.
 
     Raises:
-        ConfigError: the engine is not installed.
-        ModelError: there is no model at the path, or the engine does not know its architecture.
+        ConfigError: the engine is not installed, or cannot do what is asked.
+        ModelError: there is no model at the path, the engine does not know its architecture, or the amateur has other
+            tokens.
     """
     device = "cuda" if config.gpus else "cpu"
     if config.kind == "vllm" or (config.kind == "auto" and config.gpus and find_spec("vllm")):
+        if config.amateur:
+            raise ConfigError("engine.amateur is set, but vLLM has no contrastive decoding: leave it empty.")
         return _vllm(config, policy, device), load_tokenizer(policy.path)
-    loaded, tokenizer = load_policy(policy)
-    hf = loaded.to(device).eval()
-    spec = LlamaSpec.of(hf)  # type: ignore[arg-type]
-    if _kind(config, spec) == "openvino":
-        model: PagedModel = _openvino(config, policy, hf, spec)
-    else:
-        model = TransformersPagedModel(hf, tokens=config.cache_tokens)  # type: ignore[arg-type]
+    model, hf, tokenizer = _paged(config, policy, device)
     grammars = None
     if find_spec("llguidance"):
         from r1ray.generation.grammar import grammar_maker  # an extra
@@ -52,13 +53,43 @@ def make_iteration_engine(
         grammars = grammar_maker(tokenizer, model.vocabulary)
     engine = PagedEngine(
         model,
-        StopRule(tokenizer, end_tokens(hf, tokenizer)),  # type: ignore[arg-type]
+        StopRule(tokenizer, end_tokens(hf, tokenizer)),
         rows=RowLimit(config.min_rows, config.max_rows, config.slow_step_ms / 1000),
         prefill_tokens=config.prefill_tokens,
         prefix_cache=config.prefix_cache,
         grammars=grammars,
+        amateur=_amateur(config, policy, device, tokenizer) if config.amateur else None,
     )
     return engine, tokenizer
+
+
+def _paged(
+    config: ServeEngineConfig, policy: PolicyConfig, device: str
+) -> tuple[PagedModel, PreTrainedModel, PreTrainedTokenizerBase]:
+    loaded, tokenizer = load_policy(policy)
+    hf: Any = loaded.to(device).eval()
+    spec = LlamaSpec.of(hf)
+    if _kind(config, spec) == "openvino":
+        return _openvino(config, policy, hf, spec), hf, tokenizer
+    return TransformersPagedModel(hf, tokens=config.cache_tokens, page_size=PAGE), hf, tokenizer
+
+
+def _amateur(
+    config: ServeEngineConfig, policy: PolicyConfig, device: str, tokenizer: PreTrainedTokenizerBase
+) -> PagedModel:
+    model, _, its_own = _paged(config, replace(policy, path=config.amateur), device)
+    if its_own.get_vocab() != tokenizer.get_vocab():
+        raise ModelError(
+            f"engine.amateur {config.amateur} has other tokens than {policy.path}, and contrastive decoding compares "
+            f"the two token by token. Give a model with the same tokenizer."
+        )
+    return model
+
+
+def context_length(config: ServeEngineConfig, policy: PolicyConfig) -> int:
+    """Most tokens of a prompt and its answer, of an engine that is not there yet."""
+    network = AutoConfig.from_pretrained(resolve_model(policy.path))
+    return min(int(network.max_position_embeddings), -(-config.cache_tokens // PAGE) * PAGE)
 
 
 def find_gguf(path: str) -> Path | None:
@@ -114,7 +145,8 @@ def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: Ll
 
 def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
     """How the weights are held: part of what an answer depends on."""
-    return f"{config.kind}/{config.weights}/{policy.dtype}/{config.cache_precision}/{config.activation_group}"
+    parts = (config.kind, config.weights, policy.dtype, config.cache_precision, config.activation_group, config.amateur)
+    return "/".join(map(str, parts)).rstrip("/")
 
 
 def read_weights(config: ServeEngineConfig, policy: PolicyConfig) -> dict[str, Tensor | PackedMatrix]:

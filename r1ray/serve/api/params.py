@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1ray.errors import DataError
-from r1ray.generation.iteration import DecodingParams
-from r1ray.serve.api.requests import REFUSED, ChatRequest, CompletionRequest, ResponseFormat, Sampling
+from r1ray.generation.iteration import Contrast, DecodingParams
+from r1ray.serve.api.requests import REFUSED, ChatRequest, CompletionRequest, Contrastive, ResponseFormat, Sampling
 from r1ray.serve.api.tools import tool_grammar
 from r1ray.serve.errors import invalid
 
@@ -20,7 +20,7 @@ def refuse_unsupported(request: Sampling) -> None:
 
 
 def decoding(
-    request: ChatRequest | CompletionRequest, *, default_tokens: int, room: int, vocabulary: int
+    request: ChatRequest | CompletionRequest, *, default_tokens: int, room: int, vocabulary: int, amateur: bool = False
 ) -> DecodingParams:
     """How the request's tokens are drawn.
 
@@ -29,6 +29,7 @@ def decoding(
         default_tokens: where it does not say.
         room: tokens that the context has left behind the prompt.
         vocabulary: number of tokens there are.
+        amateur: whether there is one, for contrastive decoding.
     """
     asked = getattr(request, "max_completion_tokens", None)
     asked = request.max_tokens if asked is None else asked
@@ -68,6 +69,7 @@ def decoding(
         logprobs=wants,
         top_logprobs=top,
         prompt_logprobs=prompt,
+        contrast=_contrast(request, amateur),
     )
 
 
@@ -95,6 +97,19 @@ def _schema(form: ResponseFormat | None) -> Any:
     if form.json_schema is None:
         raise invalid("response_format `json_schema` needs the schema, in `json_schema`.", "response_format")
     return form.json_schema.schema_
+
+
+def _contrast(request: Sampling, amateur: bool) -> Contrast | None:
+    asked = Contrastive() if request.contrastive is True else request.contrastive
+    if not isinstance(asked, Contrastive):
+        return None
+    if not amateur:
+        raise invalid(
+            "`contrastive` needs an amateur model; this service was started without --engine.amateur.",
+            "contrastive",
+            "unsupported_parameter",
+        )
+    return Contrast(beta=asked.beta, alpha=asked.alpha)
 
 
 def _biases(given: Mapping[str, float], vocabulary: int) -> dict[int, float]:

@@ -15,8 +15,7 @@ REFUSED = {
     "prediction": "Predicted outputs are not supported.",
     "web_search_options": "This service does not search.",
     "suffix": "Insertion is not supported; send the text before it as `prompt`.",
-    "contrastive": "Contrastive decoding is not supported by this engine.",
-    "penalty_alpha": "Contrastive decoding is not supported by this engine.",
+    "penalty_alpha": "Contrastive search is not supported; `contrastive` is contrastive decoding.",
     "repetition_penalty": "Use `frequency_penalty` or `presence_penalty`.",
     "min_p": "Use `top_p` or `top_k`.",
     "use_beam_search": "Beam search is not supported.",
@@ -54,6 +53,13 @@ class ResponseFormat(_Request):
     json_schema: JsonSchema | None = None
 
 
+class Contrastive(_Request):
+    """Extension: contrastive decoding against the service's amateur model."""
+
+    beta: Annotated[Number, Field(ge=0, le=10)] = 0.5
+    alpha: Annotated[Number, Field(gt=0, le=1)] = 0.1
+
+
 class Sampling(_Request):
     """What both kinds of completions share."""
 
@@ -72,6 +78,8 @@ class Sampling(_Request):
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     ignore_eos: StrictBool | None = None
+    contrastive: Contrastive | StrictBool | None = None
+    """`true` = with the usual beta and alpha."""
     user: StrictStr | None = None
     response_format: ResponseFormat | None = None
 

@@ -99,6 +99,11 @@ def build_api(
         model.prompts.check(body.tokens, "tokens")
         return JSONResponse({"prompt": model.prompts.decode(body.tokens)})
 
+    @app.get("/tokenizer_info", responses=ERRORS)
+    async def tokenizer_info(request: Request, model: str = "") -> Response:
+        service().access.authenticate(request.headers)
+        return JSONResponse(service().model(model)[1].prompts.describe())
+
     @app.get("/health", responses=ERRORS)
     async def health() -> Response:
         for model in service().models.values():
@@ -139,12 +144,13 @@ def build_api(
 
 
 def _models(it: Service) -> list[dict[str, Any]]:
-    """The model under its name, and each version of it under its own."""
-    names = [it.name, *(f"{it.name}:{version}" for version in it.models)]
-    length = it.models[it.canary.stable].engine.context_length
+    """The model under its name, each version of it under its own, and the others."""
+    lengths = {it.name: it.models[it.canary.stable].engine.context_length}
+    lengths |= {f"{it.name}:{version}": model.engine.context_length for version, model in it.models.items()}
+    lengths |= {name: model.engine.context_length for name, model in it.others.items()}
     return [
         {"id": name, "object": "model", "created": it.created, "owned_by": "r1ray", "max_model_len": length}
-        for name in names
+        for name, length in lengths.items()
     ]
 
 

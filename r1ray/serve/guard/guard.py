@@ -1,5 +1,6 @@
 """Guardrails as the ingress sees them: one check of the request, one stream for each answer."""
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -10,11 +11,11 @@ from pathlib import Path
 from r1ray.config.serve_parts import GuardConfig
 from r1ray.errors import ConfigError
 from r1ray.serve.guard.judge import Judge, remote_judge
+from r1ray.serve.guard.passages import PassageClassifier
 from r1ray.serve.guard.patterns import Patterns
 from r1ray.serve.guard.personal import PersonalData
 from r1ray.serve.guard.stream import OutputStream
-from r1ray.serve.guard.toxicity import SHIPPED, open_classifier, plain
-from r1ray.serve.guard.verdict import PASSED, Rule, Verdict
+from r1ray.serve.guard.verdict import PASSED, Forbids, Rule, Verdict
 from r1ray.serve.guard.words import WordList
 
 _MESSAGE = "The request was stopped by the service's content filter (rule: {rule})."
@@ -23,24 +24,21 @@ _MESSAGE = "The request was stopped by the service's content filter (rule: {rule
 class Guard:
     """Every rule of a configuration, loaded once.
 
+    Args:
+        config: what is not let through.
+        forbids: the classifier, where it is not in this process.
+
     Raises:
         ConfigError: a pattern is none, or a label is not the classifier's.
         DataError, ModelError: the classifier cannot be read.
     """
 
-    def __init__(self, config: GuardConfig) -> None:
+    def __init__(self, config: GuardConfig, forbids: Forbids | None = None) -> None:
         self._config = config
         words, patterns = _entries(config.words), _entries(config.patterns)
         self._rules: list[Rule] = [*([WordList(words)] if words else []), *([Patterns(patterns)] if patterns else [])]
         self._personal = PersonalData(config.pii_detectors)
-        self._classifier = open_classifier(config.classifier) if config.classifier else None
-        self._columns: list[int] = []
-        if self._classifier is not None:
-            labels = list(self._classifier.labels)
-            for label in config.labels:
-                if label not in labels:
-                    raise ConfigError(f"guard.labels has {label!r}, but the model's labels are {', '.join(labels)}.")
-            self._columns = [labels.index(label) for label in config.labels]
+        self._forbids = forbids if forbids is not None or not config.classifier else _here(PassageClassifier(config))
         self._judge: Judge | None = None
         if config.judge_url:
             self._judge = remote_judge(config.judge_url, config.judge_model, config.judge_timeout_s, self._judge_failed)
@@ -59,7 +57,7 @@ class Guard:
                 return _blocked(rule.name)
         if self._config.pii_input == "block" and self._personal.spans(text):
             return _blocked("pii")
-        if self._classifier is not None and any(self._forbidden(part) for part in _windows(text)):
+        if self._forbids is not None and any(await asyncio.gather(*map(self._forbids, _windows(text)))):
             return _blocked("classifier")
         if self._judge is not None and await self._judge.blocks(text):
             return _blocked("judge")
@@ -73,22 +71,23 @@ class Guard:
         return OutputStream(
             [*self._rules, *blocks],
             self._personal if self._config.pii == "mask" else None,
-            self._forbidden if self._classifier is not None else None,
+            self._forbids,
             self._config.stride,
         )
 
-    def _forbidden(self, text: str) -> bool:
-        assert self._classifier is not None
-        # Classifiers of ours have learned from such text; a checkpoint from elsewhere has not.
-        own = self._config.classifier == SHIPPED or self._config.classifier.endswith(".npz")
-        text = plain(text) if own else text
-        if not text:
-            return False
-        row = self._classifier.probabilities([text])[0]
-        return float(sum(row[column] for column in self._columns)) >= self._config.threshold
-
     def _judge_failed(self, error: Exception) -> None:
         self.failures[type(error).__name__] += 1
+
+
+def _here(classifier: PassageClassifier) -> Forbids:
+    """In this process: a network in a thread, so that other answers go on meanwhile."""
+
+    async def forbids(passage: str) -> bool:
+        if classifier.quick:
+            return classifier.forbids([passage])[0]
+        return (await asyncio.to_thread(classifier.forbids, [passage]))[0]
+
+    return forbids
 
 
 def _blocked(rule: str) -> Verdict:

@@ -1,11 +1,11 @@
 """An answer under guard while it is written: nothing forbidden is sent, and only what may become forbidden is held."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from r1ray.data.privacy.masking import Masker
 from r1ray.serve.guard.personal import PersonalData
-from r1ray.serve.guard.verdict import Checked, Rule
+from r1ray.serve.guard.verdict import Checked, Forbids, Rule
 
 _CONTEXT = 160
 """Characters already sent that rules may look back at: a word before a number says what it is."""
@@ -21,7 +21,7 @@ class OutputStream:
     Args:
         rules: what blocks.
         mask: personal data that is replaced; `None` = none is.
-        judge: whether a passage must not be said, as far as a classifier can tell; `None` = no classifier.
+        forbids: the classifier; `None` = there is none.
         stride: characters after which it is asked again.
     """
 
@@ -29,10 +29,10 @@ class OutputStream:
         self,
         rules: Sequence[Rule],
         mask: PersonalData | None = None,
-        judge: Callable[[str], bool] | None = None,
+        forbids: Forbids | None = None,
         stride: int = 200,
     ) -> None:
-        self._rules, self._mask, self._judge, self._stride = rules, mask, judge, stride
+        self._rules, self._mask, self._forbids, self._stride = rules, mask, forbids, stride
         self._masker = Masker([])
         self._text = ""
         self._sent = 0
@@ -42,13 +42,13 @@ class OutputStream:
 
     async def feed(self, text: str) -> Checked:
         """The next piece; what may be sent now."""
-        return self._advance(text, final=False)
+        return await self._advance(text, final=False)
 
     async def finish(self) -> Checked:
         """The answer is over; the rest of it."""
-        return self._advance("", final=True)
+        return await self._advance("", final=True)
 
-    def _advance(self, new: str, final: bool) -> Checked:
+    async def _advance(self, new: str, final: bool) -> Checked:
         if self._blocked:
             return Checked("", True, self._blocked)
         self._text += new
@@ -60,7 +60,7 @@ class OutputStream:
             hold = min(hold, scan.hold)
         if self._mask is not None and not final:
             hold = min(hold, self._mask.hold(self._text, self._sent))
-        if self._judge is not None and self._forbidden(new, final):
+        if self._forbids is not None and await self._forbidden(new, final):
             return self._block(self._sent, "classifier")
         return Checked(self._release(max(hold, len(self._text) - _PATIENCE, self._sent)))
 
@@ -79,7 +79,7 @@ class OutputStream:
         self._text, self._sent = self._text[keep:], end - keep
         return sent
 
-    def _forbidden(self, new: str, final: bool) -> bool:
+    async def _forbidden(self, new: str, final: bool) -> bool:
         """The classifier sees windows that end at every stride of the answer, however it was cut into pieces."""
         self._passage += new
         self._unjudged += len(new)
@@ -91,7 +91,7 @@ class OutputStream:
             ends.append(len(self._passage))
             self._unjudged = 0
         width = _WINDOW * self._stride
-        assert self._judge is not None
-        forbidden = any(self._judge(self._passage[max(0, end - width) : end]) for end in ends)
+        assert self._forbids is not None
+        forbidden = any([await self._forbids(self._passage[max(0, end - width) : end]) for end in ends])
         self._passage = self._passage[-(width + self._unjudged) :]
         return forbidden

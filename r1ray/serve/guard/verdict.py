@@ -1,5 +1,6 @@
 """What guardrails answer, and what a rule on a growing text can do."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,5 +49,8 @@ class Rule(Protocol):
         """Look at what begins at `start` or later. `final`: nothing more comes, so nothing needs to be held."""
         ...
 
+
+Forbids = Callable[[str], Awaitable[bool]]
+"""Whether a passage must not be said, as far as a classifier can tell."""
 
 PASSED = Verdict(True)

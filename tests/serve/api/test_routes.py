@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from r1ray.config.serve import ServeEngineConfig
 from tests.serve.service import Running, served
 from tests.tiny import make_tiny_policy
 
@@ -17,7 +18,10 @@ TEXT = {"model": "tiny", "prompt": "abcd", "max_tokens": 4, "ignore_eos": True}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with served(make_tiny_policy(tmp_path_factory.mktemp("policy"))) as running:
+    folder = tmp_path_factory.mktemp("models")
+    amateur = make_tiny_policy(folder / "amateur", seed=4, layers=1, hidden=32)
+    engine = ServeEngineConfig(kind="transformers", cache_tokens=2048, amateur=str(amateur))
+    with served(make_tiny_policy(folder / "policy"), engine=engine) as running:
         yield running
 
 
@@ -77,6 +81,20 @@ def test_stop_texts_are_cut_off_and_end_the_answer(server: Running) -> None:
     assert "".join(c["text"] for chunk in events(stream) for c in chunk["choices"]) == cut["choices"][0]["text"]
 
 
+def test_contrastive_decoding_chooses_otherwise_and_tells_the_models_own_log_probs(server: Running) -> None:
+    body = {**TEXT, "temperature": 0, "max_tokens": 12, "logprobs": 1}
+    plain, usual, asked = (
+        post(server, "/v1/completions", {**body, "contrastive": value}).json()["choices"][0]
+        for value in (None, True, {"beta": 0.5, "alpha": 0.1})
+    )
+    assert plain["text"] != usual["text"] == asked["text"]
+    assert all(
+        score <= max(top.values()) <= 0
+        for score, top in zip(usual["logprobs"]["token_logprobs"], usual["logprobs"]["top_logprobs"], strict=True)
+    )
+    assert usual["logprobs"]["token_logprobs"] != plain["logprobs"]["token_logprobs"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "param"),
     [
@@ -85,6 +103,7 @@ def test_stop_texts_are_cut_off_and_end_the_answer(server: Running) -> None:
         ("/v1/chat/completions", {**CHAT, "temperature": 1e9}, 400, "temperature"),
         ("/v1/chat/completions", {**CHAT, "functions": [{}]}, 400, "functions"),
         ("/v1/chat/completions", {**CHAT, "penalty_alpha": 0.5}, 400, "penalty_alpha"),
+        ("/v1/chat/completions", {**CHAT, "contrastive": {"alpha": 0}}, 400, "contrastive.Contrastive.alpha"),
         ("/v1/chat/completions", {**CHAT, "max_tokens": 100000}, 400, "max_tokens"),
         ("/v1/chat/completions", {**CHAT, "logit_bias": {"x": 1}}, 400, "logit_bias"),
         ("/v1/chat/completions", {**CHAT, "best_of": 3}, 400, "best_of"),
@@ -117,6 +136,10 @@ def test_tokens_go_there_and_back(server: Running) -> None:
     chat = post(server, "/tokenize", {"messages": CHAT["messages"]}).json()
     assert chat["count"] == post(server, "/v1/chat/completions", CHAT).json()["usage"]["prompt_tokens"]
     assert post(server, "/tokenize", {}).status_code == 400
+    described = httpx.get(server.url + "/tokenizer_info", params={"model": "tiny"}).json()
+    assert described["eos_token"] == "<|im_end|>" and described["vocab_size"] == 259
+    assert "<|im_start|>" in described["chat_template"]
+    assert httpx.get(server.url + "/tokenizer_info", params={"model": "other"}).status_code == 404
 
 
 def test_models_health_and_metrics(server: Running) -> None:

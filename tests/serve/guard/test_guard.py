@@ -1,12 +1,14 @@
 """The whole guard from its configuration; the judge; the shipped classifier on plain cases."""
 
 import asyncio
+import threading
 
 import pytest
 
 from r1ray.config.serve_parts import GuardConfig
 from r1ray.data.generators.generate import generate
 from r1ray.errors import ConfigError
+from r1ray.serve.guard import passages
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.guard.judge import Judge
 from r1ray.serve.guard.toxicity import plain, train_toxicity
@@ -125,3 +127,41 @@ def test_the_shipped_classifier_lets_problems_pass_and_stops_plain_abuse():
     ]
     assert all(asyncio.run(verdicts(problems)))
     assert not any(asyncio.run(verdicts(["you are a stupid bitch", "shut up you fucking retard"])))
+
+
+class Network:
+    """A classifier that is no n-gram counter."""
+
+    labels = ("fine", "toxic")
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def probabilities(self, texts):
+        self.threads.append(threading.current_thread())
+        return [[0.1, 0.9] if "hate" in text else [0.9, 0.1] for text in texts]
+
+
+def test_a_network_works_beside_the_event_loop(monkeypatch):
+    network = Network()
+    monkeypatch.setattr(passages, "open_classifier", lambda name: network)
+    config = GuardConfig(classifier="some/network")
+    assert check(config, "I hate it") == "classifier" and check(config, "I like it") == ""
+    assert network.threads and threading.main_thread() not in network.threads
+
+
+def test_the_classifier_may_be_elsewhere_and_sees_request_and_answer():
+    seen: list[str] = []
+
+    async def forbids(passage: str) -> bool:
+        seen.append(passage)
+        return "hate" in passage
+
+    guard = Guard(GuardConfig(classifier="not/here", stride=4), forbids)
+
+    async def answer() -> list[bool]:
+        stream = guard.output_stream()
+        return [(await stream.feed(text)).blocked for text in ("I am", "fine", "hate")]
+
+    assert asyncio.run(guard.check_input("I hate it")).rule == "classifier"
+    assert asyncio.run(answer()) == [False, False, True] and seen[-1] == "I amfinehate"

@@ -91,17 +91,20 @@ def test_an_expression_that_may_always_go_on_does_not_hold_an_answer_for_good():
 def test_the_classifier_sees_the_same_windows_however_the_answer_is_cut(size):
     seen: list[str] = []
 
-    def judge(text: str) -> bool:
+    async def forbids(text: str) -> bool:
         seen.append(text)
         return False
 
     text = "".join(chr(97 + number % 26) for number in range(95))
-    run(OutputStream([], judge=judge, stride=20), [text[at : at + size] for at in range(0, len(text), size)])
+    run(OutputStream([], forbids=forbids, stride=20), [text[at : at + size] for at in range(0, len(text), size)])
     assert seen == [text[max(0, end - 60) : end] for end in (20, 40, 60, 80, 95)]
 
 
 def test_the_classifier_ends_an_answer():
-    stream = OutputStream([], judge=lambda text: "hate" in text, stride=10)
+    async def forbids(text: str) -> bool:
+        return "hate" in text
+
+    stream = OutputStream([], forbids=forbids, stride=10)
     sent, blocked, _ = run(stream, list("all is well until hate comes and goes on"))
     assert blocked
     assert sent == "all is well until hate comes "

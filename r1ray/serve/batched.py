@@ -1,0 +1,86 @@
+"""◆ Models that judge what is asked and answered, in deployments of their own: they scale alone, and calls that come
+together are one forward pass."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from r1ray.config.serve_parts import GuardConfig
+from r1ray.serve.errors import unavailable
+from r1ray.serve.guard.passages import PassageClassifier
+from r1ray.serve.scoring import StepScores
+
+
+class StepScorer:
+    """Scores the steps of answers."""
+
+    def __init__(self, path: str, policy_path: str) -> None:
+        self._scores = StepScores(path, policy_path)
+
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.01)
+    async def _batch(self, answers: list[tuple[list[int], list[int]]]) -> list[list[dict[str, Any]]]:
+        return await asyncio.to_thread(self._scores.score, answers)
+
+    async def score(self, answer: tuple[list[int], list[int]]) -> list[dict[str, Any]]:
+        """One answer's steps."""
+        found: list[dict[str, Any]] = await self._batch(answer)
+        return found
+
+
+class RemoteScorer:
+    """The scorer of steps, seen from the ingress."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def score(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """`text` and `score` of each step."""
+        found: list[dict[str, Any]] = await self._handle.score.remote((list(prompt_ids), list(token_ids)))
+        return found
+
+
+class GuardClassifier:
+    """The guard's classifier, where it is a network."""
+
+    def __init__(self, config: GuardConfig) -> None:
+        self._classifier = PassageClassifier(config)
+
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.005)
+    async def _batch(self, passages: list[str]) -> list[bool]:
+        return await asyncio.to_thread(self._classifier.forbids, passages)
+
+    async def forbids(self, passage: str) -> bool:
+        """Whether one passage must not be said."""
+        found: bool = await self._batch(passage)
+        return found
+
+
+class RemoteClassifier:
+    """The guard's classifier, seen from the ingress. Without an answer nothing passes."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def __call__(self, passage: str) -> bool:
+        """Whether the passage must not be said."""
+        try:
+            found: bool = await self._handle.forbids.remote(passage)
+        except (ray.exceptions.RayError, RayServeException) as error:
+            raise unavailable("The content filter does not answer.") from error
+        return found
+
+
+def batched(body: type[Any], most: int) -> Any:
+    """The deployment of a class with batches: one replica, up to `most` while many calls wait."""
+    scaled: dict[str, Any] = {"num_replicas": 1}
+    if most > 1:
+        scaled = {
+            "autoscaling_config": AutoscalingConfig(min_replicas=1, max_replicas=most, target_ongoing_requests=16)
+        }
+    return serve.deployment(body, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=256, **scaled)
