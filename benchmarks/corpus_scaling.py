@@ -1,6 +1,6 @@
 """The corpus job with one and several workers, and its memory as the input grows tenfold.
 
-    python benchmarks/corpus_scaling.py --docs 4000 --growth 10
+    python benchmarks/corpus_scaling.py --docs 16000 --growth 10
 
 Memory is what the driver and its workers hold that is theirs alone (USS), at its highest in samples four times a
 second. Stages are timed without the start of Ray. The last line is one JSON object; its value is the speed-up from one
@@ -31,9 +31,9 @@ from benchmarks._documents import write_documents
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = 1.7
-UNIT_MIB = 1.0
+UNIT_MIB = 4.0
 SHARD_ROWS = 1000
-PARTITION_MIB = 4.0
+PARTITION_MIB = 16.0
 """Small, so that the smaller corpus fills a unit, a shard and a partition too, and growth is growth beyond them."""
 
 
@@ -113,7 +113,7 @@ def _watch(driver: psutil.Process, peaks: dict[str, float]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--docs", type=int, default=4000)
+    parser.add_argument("--docs", type=int, default=16000)
     parser.add_argument("--growth", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1)

@@ -1,5 +1,6 @@
 """From a policy's path to files, a model and a tokenizer."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -70,6 +71,13 @@ def resolve_model(path: str) -> Path:
         f"No model at {path!r}. Looked at: {'; '.join(looked)}. Give an alias ({', '.join(ALIASES)}), a Hugging Face "
         f"folder, a run folder such as runs/sft, a GGUF file, or a hub id."
     )
+
+
+def weights_digest(path: str) -> str:
+    """Sixteen hex digits that change when a model's files do: names, sizes and times of change, not their content."""
+    files = sorted(file for file in resolve_model(path).iterdir() if file.is_file())
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

@@ -33,7 +33,7 @@ from r1ray.config.serve import ServeEngineConfig
 from r1ray.errors import ConfigError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
 from r1ray.generation.paged.factory import context_length, describe_weights
-from r1ray.models.loading import load_tokenizer, resolve_model
+from r1ray.models.loading import load_tokenizer, resolve_model, weights_digest
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import make_service, more_models, version_name, version_names
@@ -168,6 +168,7 @@ class Ingress:
                 quantization=description["weights"],
                 scorer=RemoteScorer(scorer) if scorer is not None else None,
                 amateur=bool(config.engine.amateur),
+                weights=await asyncio.to_thread(_digests, paths[version].path, config.engine.amateur),
             )
         others = {}
         for name, policy in (more_models(config) if holder is not None else {}).items():
@@ -178,6 +179,7 @@ class Ingress:
                 await asyncio.to_thread(load_tokenizer, policy.path),
                 system=config.serve.system,
                 quantization=describe_weights(_without_amateur(config.engine), policy),
+                weights=await asyncio.to_thread(_digests, policy.path),
             )
         self.service: Service = make_service(
             config,
@@ -247,6 +249,10 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
 
 def _web(config: ServeJobConfig, service: Callable[[], Service]) -> FastAPI:
     return build_api(service, max_bytes=int(config.access.body_mib * 2**20), page=page)
+
+
+def _digests(*paths: str) -> str:
+    return "+".join(weights_digest(path) for path in paths if path)
 
 
 def _service_of_replica() -> Service:

@@ -22,6 +22,8 @@ class ServedModel:
     scorer: StepScorer | None = None
     amateur: bool = False
     """Whether its engines have one, for contrastive decoding."""
+    weights: str = ""
+    """Changes with the files that its weights come from: answers of others are not remembered as its own."""
 
     @staticmethod
     def of(
@@ -33,7 +35,10 @@ class ServedModel:
         quantization: str = "",
         scorer: StepScorer | None = None,
         amateur: bool = False,
+        weights: str = "",
     ) -> "ServedModel":
         """With what follows from its tokenizer."""
         prompts, names = Prompts(tokenizer, system), TokenNames(tokenizer)
-        return ServedModel(version, engine, tokenizer, prompts, names, len(tokenizer), quantization, scorer, amateur)
+        return ServedModel(
+            version, engine, tokenizer, prompts, names, len(tokenizer), quantization, scorer, amateur, weights
+        )

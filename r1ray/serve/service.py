@@ -248,7 +248,7 @@ class Service:
         fields = call.request.model_dump(exclude_none=True, by_alias=True)
         fields["prompt_ids"], fields["max_new_tokens"] = [list(ids) for ids in call.prompts], call.params.max_new_tokens
         origin = Origin(
-            model=f"{self._name(call)}:{call.choice.version}@{self._weights(call)}",
+            model=f"{self._name(call)}:{call.choice.version}@{self._weights(call)}:{call.model.weights}",
             quantization=call.model.quantization,
             template=call.model.prompts.version,
             guard=self._guard.version,

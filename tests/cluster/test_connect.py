@@ -95,8 +95,8 @@ from r1ray.cluster.connect import connect
 
 def work():
     connect(dashboard=False)
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     finally:
         print("orderly", flush=True)

@@ -1,5 +1,6 @@
 """A policy's path leads to its files, or to an error that says where it looked."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from peft import PeftModel
 from r1ray.config.policy import LoraConfig, PolicyConfig
 from r1ray.errors import ModelError
 from r1ray.models import loading
-from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
+from r1ray.models.loading import load_policy, load_tokenizer, resolve_model, weights_digest
 from tests.tiny import make_tiny_policy
 
 
@@ -106,3 +107,11 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny_policy: Path, rank
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient)
+
+
+def test_a_digest_stands_for_the_files(tmp_path: Path) -> None:
+    folder = make_tiny_policy(tmp_path)
+    before = weights_digest(str(folder))
+    assert weights_digest(str(folder)) == before
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert weights_digest(str(folder)) != before

@@ -121,6 +121,15 @@ def test_a_roll_out_makes_remembered_answers_unreachable_and_keeps_none_of_the_w
     assert engines["stable"].asked == 4
 
 
+def test_answers_of_other_files_under_the_same_name_are_not_remembered():
+    client, engines, service = make_client()
+    client.post("/v1/chat/completions", json=ASK)
+    service.models = {name: replace(model, weights="other") for name, model in service.models.items()}
+    for _ in range(2):
+        client.post("/v1/chat/completions", json=ASK)
+    assert engines["stable"].asked == 2
+
+
 def test_an_answer_that_takes_too_long_ends_whole_or_streamed():
     client, engines, _ = make_client("x" * 400, serve=ServeConfig(request_seconds=0.3))
     engines["stable"].seconds = 0.05
