@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from r1ray.config.augment import AugmentConfig
+from r1ray.config.augment import AdaptiveConfig, AugmentConfig
 from r1ray.config.classify import DomainConfig, NoiseConfig, SemanticDedupConfig
 from r1ray.config.corpus import CleanConfig, CorpusConfig, DecontaminateConfig, DedupConfig, PrivacyConfig
 from r1ray.config.evaluation import EvaluationConfig
@@ -92,6 +92,8 @@ class SFTJobConfig:
     problems: ProblemsConfig = field(default_factory=lambda: ProblemsConfig(families=("chain:2-3",)))
     """What is examined on, and, where `sft.path` is empty, whose worked solutions are learned."""
     sft: SFTConfig = field(default_factory=lambda: SFTConfig(examples=320, validation=32, evaluate_every=10))
+    adaptive: AdaptiveConfig = field(default_factory=AdaptiveConfig)
+    """How often a variant is learned, under `sft.variants adaptive`."""
     transfer: TransferConfig = field(default_factory=TransferConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     optim: OptimConfig = field(

@@ -33,6 +33,9 @@ class SFTConfig:
     """Which of the assistant's turns are learned: `all` or the `last`."""
     packing: bool = True
     """Several examples to a row, with positions and attention of their own; off = one example to a row."""
+    variants: str = "rows"
+    """Augmented variants in a corpus: `rows` like any other, or `adaptive`: now and then one is learned in its parent's
+    place, as often as the loss asks (`adaptive.*`), and the epoch is the parents alone."""
     label_smoothing: float = 0.0
     """Share of probability that is spread over the vocabulary; 0 = off."""
     dropout: float = 0.0
@@ -52,6 +55,7 @@ class SFTConfig:
         require_range("sft.label_smoothing", self.label_smoothing, 0, 1)
         require_range("sft.dropout", self.dropout, 0, 1)
         require_choice("sft.turns", self.turns, ("all", "last"))
+        require_choice("sft.variants", self.variants, ("rows", "adaptive"))
         if bool(self.batch) == bool(self.batch_tokens):
             raise ConfigError(
                 f"sft.batch is {self.batch} and sft.batch_tokens {self.batch_tokens}: set exactly one, the other to 0."

@@ -40,6 +40,10 @@ class Conversation:
     """Turns that end with the assistant's; what the assistant says is what is learned."""
 
     messages: tuple[Message, ...]
+    id: str = ""
+    """What the row was called, where it had a name."""
+    parent: str = ""
+    """Of a variant: the `id` of the row that it was made from."""
 
 
 def parse_conversation(fields: Mapping[str, Any], system: str = "") -> list[Conversation]:
@@ -69,7 +73,8 @@ def parse_conversation(fields: Mapping[str, Any], system: str = "") -> list[Conv
     check_turns(messages)
     if messages[-1].role != "assistant":
         raise BadRow("does not end with the assistant", f"the last turn is the {messages[-1].role}'s")
-    return [Conversation(messages=tuple(messages))]
+    names = {name: value for name in ("id", "parent") if isinstance(value := fields.get(name), str)}
+    return [Conversation(messages=tuple(messages), **names)]
 
 
 def solved_problem(problem: Problem, system: str = "") -> Conversation:

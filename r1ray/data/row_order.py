@@ -31,12 +31,14 @@ class RowOrder:
         lengths: Mapping[str, int],
         seed: int,
         mix: Mapping[str, tuple[Mapping[str, int], float]] | None = None,
+        others: Mapping[str, int] | None = None,
     ) -> None:
         """
         Args:
             lengths: tokens of each row, by its id.
             seed: of the shuffles.
             mix: (lengths of its rows by id, share of all rows) of each further domain, by its name.
+            others: lengths of rows that have no place in the order and may take that of one that has.
 
         Raises:
             DataError: there is no row, or one id names two.
@@ -44,7 +46,7 @@ class RowOrder:
         if not lengths:
             raise DataError("There is no row to learn from.")
         self._main = sorted(lengths)
-        self._lengths = dict(lengths)
+        self._lengths = {**lengths, **(others or {})}
         self._seed = seed
         self._extra: list[tuple[EpochStream, int]] = []
         domains = mix or {}

@@ -5,7 +5,7 @@ Rows are named by what they say, so a row keeps its id wherever it stands, and w
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class SFTRows:
     validation: Rows
     domains: dict[str, tuple[Rows, float]] = field(default_factory=dict)
     """(rows, share) of each domain that is mixed in."""
+    variants: dict[str, Rows] = field(default_factory=dict)
+    """Variants that take a row's place now and then, by its id (`sft.variants adaptive`)."""
     quarantined: tuple[QuarantinedRow, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     """Rows by what became of them: `rows_in`, `kept`, `quarantined`, `duplicates`, `heldout`, `cut`."""
@@ -41,6 +43,8 @@ class _Intake:
     def __init__(self, config: SFTConfig, tokenizer: Tokenizer, heldout: Collection[str]) -> None:
         self._config, self._tokenizer, self._heldout = config, tokenizer, heldout
         self._seen: set[str] = set()
+        self.called: dict[str, tuple[str, str]] = {}
+        """What a row and its parent were called, by the row's id."""
         self.quarantined: list[QuarantinedRow] = []
         self.counts = dict.fromkeys(("rows_in", "kept", "quarantined", "duplicates", "heldout", "cut"), 0)
 
@@ -78,6 +82,7 @@ class _Intake:
                 continue
             self._seen.add(name)
             self.counts["kept"] += 1
+            self.called[name] = (conversation.id, conversation.parent)
             taken[name] = (problem_id(asked), row)
         self.counts["quarantined"] = len(self.quarantined)
         return taken
@@ -127,13 +132,35 @@ def read_sft_rows(
         for path, share in config.shards()
     }
     validation = hold_out({name: prompt for name, (prompt, _) in rows.items()}, config.validation, seed)
+    train = {name: row for name, (_, row) in rows.items() if name not in validation}
+    variants: dict[str, Rows] = {}
+    if config.variants == "adaptive":
+        train, variants = _set_variants_aside(train, set(validation), intake.called)
+        intake.counts["variants"] = sum(map(len, variants.values()))
     return SFTRows(
-        train={name: row for name, (_, row) in rows.items() if name not in validation},
+        train=train,
         validation={name: rows[name][1] for name in validation},
+        variants=variants,
         domains=domains,
         quarantined=tuple(intake.quarantined),
         counts=intake.counts,
     )
+
+
+def _set_variants_aside(
+    train: Rows, validation: Collection[str], called: Mapping[str, tuple[str, str]]
+) -> tuple[Rows, dict[str, Rows]]:
+    """The rows without the variants of others among them, and those variants; variants of what is held out go."""
+    originals = {source: name for name, (source, parent) in called.items() if source and not parent}
+    kept: Rows = {}
+    variants: dict[str, Rows] = {}
+    for name, row in train.items():
+        original = originals.get(called[name][1], "")
+        if not original:  # no variant, or one whose parent is not here
+            kept[name] = row
+        elif original not in validation:
+            variants.setdefault(original, {})[name] = row
+    return kept, variants
 
 
 def row_id(conversation: Conversation) -> str:

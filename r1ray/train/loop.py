@@ -22,6 +22,7 @@ from r1ray.metrics.reductions import Last, Max, Metric, merge_all
 from r1ray.train.controls import Controls, LoopConfig
 from r1ray.train.engine import TrainEngine
 from r1ray.train.gradient_meter import GradientMeter
+from r1ray.train.variants import Variants
 
 B = TypeVar("B")
 """A micro-batch, whatever the objective makes of rows."""
@@ -58,18 +59,26 @@ class SupervisedLoop(Generic[B]):
     >>> loop.run(report, evaluate=evaluate)
     """
 
-    def __init__(self, engine: TrainEngine, objective: Objective[B], order: RowOrder, config: LoopConfig) -> None:
+    def __init__(
+        self,
+        engine: TrainEngine,
+        objective: Objective[B],
+        order: RowOrder,
+        config: LoopConfig,
+        variants: Variants | None = None,
+    ) -> None:
         """
         Args:
             engine: made for `planned_steps(order, config)` optimizer steps.
             objective: what is learned.
             order: of the rows.
             config: sizes and controllers.
+            variants: take rows' places.
         """
         self._engine, self._objective, self._order, self._config = engine, objective, order, config
         self.total_steps = planned_steps(order, config)
         """Optimizer steps of the whole run; under adaptive accumulation, how many there would be of the smallest."""
-        self._controls = Controls(config, self.total_steps)
+        self._controls, self._variants = Controls(config, self.total_steps), variants
         self._meter = GradientMeter(engine.module) if config.adaptive else None
         self.step = 0
         """Optimizer steps that are done."""
@@ -126,6 +135,7 @@ class SupervisedLoop(Generic[B]):
             "position": [self.position.epoch, self.position.offset],
             "order": self._order.state(),
             "controls": self._controls.state_dict(),
+            **({} if self._variants is None else {"variants": self._variants.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -138,6 +148,8 @@ class SupervisedLoop(Generic[B]):
         self.step = int(state["step"])
         self.position = Position(*state["position"])
         self._controls.load_state_dict(state["controls"])
+        if self._variants is not None:
+            self._variants.load_state_dict(state["variants"])
 
     def _due(self) -> bool:
         every = self._config.evaluate_every
@@ -150,6 +162,8 @@ class SupervisedLoop(Generic[B]):
         stream = engine.rank // self._config.copies
         torch.manual_seed(draw_seed(self._config.seed, self.step, stream))  # dropout's draws need no state
         rows, after = self._order.take(self.position, **self._controls.batch_size())
+        if self._variants is not None:
+            rows = self._variants.instead_of(rows, self.step)
         sharing = self._config.ranks_a_row
         mine = share_of(rows, self._order.length, engine.rank // sharing, engine.world_size // sharing)
         batches = objective.microbatches(mine)
@@ -182,6 +196,8 @@ class SupervisedLoop(Generic[B]):
                 "the newest checkpoint is from before."
             )
         self._controls.observe_loss(mean)
+        if self._variants is not None:
+            self._variants.observe(mean)
         if self._meter is not None:
             self._observe_noise(figures["grad_norm"], total)
         self.step, self.position = self.step + 1, after
@@ -194,6 +210,7 @@ class SupervisedLoop(Generic[B]):
             "train/microbatches": Max(float(len(batches) + missing)),
             **{f"optim/{name}": Last(value) for name, value in figures.items()},
             **{name: Last(value) for name, value in self._controls.figures().items()},
+            **{name: Last(value) for name, value in (self._variants.figures() if self._variants else {}).items()},
             **merge_all(found),
         }
 

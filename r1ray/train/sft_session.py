@@ -34,6 +34,7 @@ from r1ray.train.listener import Listener
 from r1ray.train.loop import VALIDATION_LOSS, SupervisedLoop, planned_steps
 from r1ray.train.sft import SFTBatch, SFTObjective
 from r1ray.train.transfer import transfer_groups
+from r1ray.train.variants import Variants
 from r1ray.types import Problem
 
 BEST = "best"
@@ -97,7 +98,8 @@ def row_order(rows: SFTRows, seed: int) -> RowOrder:
         domain: ({name: len(row.token_ids) for name, row in found.items()}, share)
         for domain, (found, share) in rows.domains.items()
     }
-    return RowOrder(lengths, seed, mix)
+    others = {name: len(row.token_ids) for found in rows.variants.values() for name, row in found.items()}
+    return RowOrder(lengths, seed, mix, others)
 
 
 class SFTSession:
@@ -161,6 +163,8 @@ class SFTSession:
         everything = rows.train | rows.validation
         for found, _ in rows.domains.values():
             everything |= found
+        for found in rows.variants.values():
+            everything |= found
         objective = SFTObjective(
             everything,
             tokens_per_microbatch=config.optim.tokens_per_microbatch,
@@ -169,7 +173,11 @@ class SFTSession:
             label_smoothing=config.sft.label_smoothing,
             share=(self._group.rank % config.parallel.sequence, config.parallel.sequence),
         )
-        loop = SupervisedLoop(engine, objective, order, settings)
+        variants = None
+        if rows.variants:
+            of = {name: list(found) for name, found in rows.variants.items()}
+            variants = Variants(of, config.adaptive, config.run.seed)
+        loop = SupervisedLoop(engine, objective, order, settings, variants)
         self._group.listener.post(
             "note",
             f"Policy loaded in {loaded - started:.1f} s, training engine ready after another "

@@ -1,14 +1,16 @@
 """From files and problems to tokenised rows: nothing gets lost, nothing held out is learned."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from r1ray.config.sft import SFTConfig
+from r1ray.data.conversations import parse_conversation
 from r1ray.data.generators.generate import generate
 from r1ray.data.ids import problem_id
-from r1ray.data.sft_rows import SFTRows, hold_out, read_sft_rows
+from r1ray.data.sft_rows import SFTRows, hold_out, read_sft_rows, row_id
 from r1ray.errors import DataError
 from r1ray.reasoning.prompts import prompt_ids
 from r1ray.types import Problem
@@ -75,3 +77,30 @@ def test_too_few_are_said_with_both_numbers(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a", "response": "b"}))
     with pytest.raises(DataError, match=r"1 rows can be used .*holds 2 of them"):
         read(SFTConfig(path=str(tmp_path / "rows.jsonl"), validation=2))
+
+
+def test_variants_wait_aside_and_those_of_held_out_rows_go(tmp_path: Path) -> None:
+    parents = {f"v{n}": f"p{n}" for n in range(6)} | {"w0": "p0", "orphan": "gone"}
+    fields = {
+        name: {"id": name, "question": f"What is {n} + 1?", "answer": str(n + 1), "solution": f"{n} + 1 = {n + 1}"}
+        | ({"parent": parents[name]} if name in parents else {})
+        for n, name in enumerate([*(f"p{n}" for n in range(6)), *parents])
+    }
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, fields.values())))
+    ids = {name: row_id(parse_conversation(row, "Think.")[0]) for name, row in fields.items()}
+    config = SFTConfig(path=str(tmp_path / "rows.jsonl"), validation=4)
+    plain = read(config)
+    assert len(plain.train) + len(plain.validation) == len(fields) and not plain.variants
+
+    aside = read(replace(config, variants="adaptive"))
+    held = aside.validation.keys()
+    assert held == plain.validation.keys()
+    expected: dict[str, set[str]] = {}
+    for name, parent in parents.items():
+        if ids[name] not in held and ids.get(parent) not in held and parent in ids:
+            expected.setdefault(ids[parent], set()).add(ids[name])
+    assert {parent: set(found) for parent, found in aside.variants.items()} == expected
+    assert aside.counts["variants"] == sum(map(len, expected.values())) >= 2
+    originals = {ids[name] for name in fields if name not in parents or name == "orphan"}
+    assert aside.train.keys() == originals - held
+    assert any(ids[parent] in held for parent in parents.values() if parent in ids), "else nothing had to go"

@@ -1,13 +1,17 @@
 """The supervised loop resumes bit for bit, does not care how its rows are cut up, and stops when it should."""
 
+import functools
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 
+from r1ray.config.augment import AdaptiveConfig
 from r1ray.config.optim import OptimConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.sft import AccumulationConfig, ClippingConfig, LossTrendConfig
@@ -22,6 +26,7 @@ from r1ray.train.loop import VALIDATION_LOSS, SupervisedLoop, planned_steps
 from r1ray.train.plain import TorchEngine
 from r1ray.train.sft import SFTBatch, SFTObjective
 from r1ray.train.supervised import Example
+from r1ray.train.variants import Variants
 
 OPTIM = OptimConfig(lr=3e-3, schedule="cosine", warmup=2, tokens_per_microbatch=60)
 EVERYTHING = LoopConfig(
@@ -49,13 +54,22 @@ def rows(examples: list[Example]) -> dict[str, TokenRow]:
 
 
 def make_loop(
-    path: Path, rows: dict[str, TokenRow], config: LoopConfig, dropout: float = 0.0, **objective: Any
+    path: Path,
+    rows: dict[str, TokenRow],
+    config: LoopConfig,
+    dropout: float = 0.0,
+    variants: Mapping[str, list[str]] = MappingProxyType({}),
+    **objective: Any,
 ) -> tuple[SupervisedLoop[SFTBatch], TorchEngine]:
-    order = RowOrder({name: len(row.token_ids) for name, row in rows.items()}, config.seed)
+    lengths = {name: len(row.token_ids) for name, row in rows.items()}
+    aside = {name for found in variants.values() for name in found}
+    own = {name: length for name, length in lengths.items() if name not in aside}
+    order = RowOrder(own, config.seed, others={name: lengths[name] for name in aside})
     model, _ = load_policy(PolicyConfig(path=str(path)), dropout=dropout)
     engine = TorchEngine(Policy(model), config.optim, total_steps=planned_steps(order, config))
     settings = {"tokens_per_microbatch": config.optim.tokens_per_microbatch, "logits_chunk": 64} | objective
-    return SupervisedLoop(engine, SFTObjective(rows, **settings), order, config), engine
+    instead = Variants(variants, AdaptiveConfig(base=0.5), config.seed) if variants else None
+    return SupervisedLoop(engine, SFTObjective(rows, **settings), order, config, instead), engine
 
 
 def train(loop: SupervisedLoop[SFTBatch], steps: int = 0, **hooks: Any) -> Figures:
@@ -72,20 +86,30 @@ def train(loop: SupervisedLoop[SFTBatch], steps: int = 0, **hooks: Any) -> Figur
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 8])  # in the middle, at the end of an epoch, just after, at the end
-@pytest.mark.parametrize("config", [EVERYTHING, ADAPTIVE], ids=["fixed", "adaptive"])
+@pytest.mark.parametrize(
+    ("config", "variants"),
+    [(EVERYTHING, {}), (ADAPTIVE, {}), (EVERYTHING, {"r00": ["r01"], "r02": ["r03", "r04"]})],
+    ids=["fixed", "adaptive", "variants"],
+)
 def test_a_resumed_run_ends_with_the_same_bits(
-    config: LoopConfig, stop_at: int, tiny_policy: Path, rows: dict[str, TokenRow], tmp_path: Path
+    config: LoopConfig,
+    variants: dict[str, list[str]],
+    stop_at: int,
+    tiny_policy: Path,
+    rows: dict[str, TokenRow],
+    tmp_path: Path,
 ) -> None:
-    undisturbed, engine = make_loop(tiny_policy, rows, config, dropout=0.1)
+    make = functools.partial(make_loop, tiny_policy, rows, config, dropout=0.1, variants=variants)
+    undisturbed, engine = make()
     expected = train(undisturbed)
     weights = {name: tensor.clone() for name, tensor in engine.weights().items()}
 
-    first, engine = make_loop(tiny_policy, rows, config, dropout=0.1)
+    first, engine = make()
     before = train(first, steps=stop_at)
     engine.save(tmp_path)
     state = json.loads(json.dumps(first.state_dict()))
 
-    second, engine = make_loop(tiny_policy, rows, config, dropout=0.1)
+    second, engine = make()
     torch.rand(7)  # whatever the process drew before
     engine.load(tmp_path)
     second.load_state_dict(state)
