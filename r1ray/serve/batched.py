@@ -2,7 +2,7 @@
 together are one forward pass."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import ray
@@ -15,6 +15,9 @@ from r1ray.config.serve_parts import GuardConfig
 from r1ray.serve.errors import unavailable
 from r1ray.serve.guard.passages import PassageClassifier
 from r1ray.serve.scoring import StepScores
+
+BROKEN = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, RayServeException)
+"""What a call gets whose replica died."""
 
 
 class StepScorer:
@@ -41,7 +44,8 @@ class RemoteScorer:
 
     async def score(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[dict[str, Any]]:
         """`text` and `score` of each step."""
-        found: list[dict[str, Any]] = await self._handle.score.remote((list(prompt_ids), list(token_ids)))
+        answer = (list(prompt_ids), list(token_ids))
+        found: list[dict[str, Any]] = await _answered(lambda: self._handle.score.remote(answer))
         return found
 
 
@@ -70,10 +74,20 @@ class RemoteClassifier:
     async def __call__(self, passage: str) -> bool:
         """Whether the passage must not be said."""
         try:
-            found: bool = await self._handle.forbids.remote(passage)
+            found: bool = await _answered(lambda: self._handle.forbids.remote(passage))
         except (ray.exceptions.RayError, RayServeException) as error:
             raise unavailable("The content filter does not answer.") from error
         return found
+
+
+async def _answered(ask: Callable[[], Awaitable[Any]], attempts: int = 4, pause_s: float = 0.5) -> Any:
+    """What a replica says, or the one after it: a verdict depends on nothing but what is judged."""
+    for _ in range(attempts - 1):
+        try:
+            return await ask()
+        except BROKEN:
+            await asyncio.sleep(pause_s)
+    return await ask()
 
 
 def batched(body: type[Any], most: int) -> Any:

@@ -139,10 +139,13 @@ def test_new_weights_and_a_dead_engine_cost_no_answer(config: ServeJobConfig, ur
     assert set(found) == {(200, True, False)}, "rolling out"
     assert text(url) != before
 
-    def kill() -> None:
-        name = next(iter(serve.status().applications[APP].deployments.keys() - {"Ingress"}))
-        actors = [a for a in ray.util.list_named_actors(all_namespaces=True) if name in a["name"]]
+    def kill(kind: str) -> None:
+        deployments = serve.status().applications[APP].deployments
+        (name,) = (name for name in deployments if name.startswith(kind))
+        actors = [a for a in ray.util.list_named_actors(all_namespaces=True) if f"{APP}#{name}#" in a["name"]]
         ray.kill(ray.get_actor(actors[0]["name"], actors[0]["namespace"]))
 
-    found = asyncio.run(load(url, 6, 4, kill))
+    found = asyncio.run(load(url, 6, 4, lambda: kill("Engine-")))
     assert set(found) == {(200, True, False)}, "an engine died"
+    found = asyncio.run(load(url, 6, 2, lambda: kill("GuardClassifier")))
+    assert set(found) == {(200, True, False)}, "the guard's classifier died"
