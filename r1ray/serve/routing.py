@@ -5,11 +5,8 @@ from typing import Any
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
 from r1ray.generation.iteration import EngineRequest
-from r1ray.generation.paged.blocks import prefix_hashes
+from r1ray.generation.paged.blocks import PAGE, prefix_hashes
 from r1ray.serve.affinity import PrefixMap
-
-PAGE = 32
-"""Tokens that count as one piece of a prefix: the engine's own page."""
 
 
 class PrefixRouter(RequestRouter):

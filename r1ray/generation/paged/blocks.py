@@ -9,6 +9,9 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
+PAGE = 32
+"""Tokens whose keys and values lie together: what OpenVINO's CPU kernels take."""
+
 
 def prefix_hashes(token_ids: Sequence[int], size: int, salt: bytes = b"") -> list[bytes]:
     """One hash for each full page: of its tokens and of all before it."""

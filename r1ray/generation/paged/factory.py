@@ -17,6 +17,7 @@ from r1ray.errors import ConfigError, ModelError
 from r1ray.generation.iteration import IterationEngine
 from r1ray.generation.llama_weights import LlamaSpec
 from r1ray.generation.paged.batcher import PagedEngine
+from r1ray.generation.paged.blocks import PAGE
 from r1ray.generation.paged.model import PagedModel
 from r1ray.generation.paged.rows import RowLimit
 from r1ray.generation.paged.transformers_model import TransformersPagedModel
@@ -25,9 +26,6 @@ from r1ray.models.gguf import gguf_in
 from r1ray.models.loading import load_policy, load_tokenizer, resolve_model
 from r1ray.models.packed_weights import PackedMatrix, pack_int8, read_packed
 from r1ray.models.smollm2 import ALIASES, wheel_gguf
-
-PAGE = 32
-"""Tokens whose keys and values lie together."""
 
 
 def make_iteration_engine(
@@ -71,7 +69,7 @@ def _paged(
     spec = LlamaSpec.of(hf)
     if _kind(config, spec) == "openvino":
         return _openvino(config, policy, hf, spec), hf, tokenizer
-    return TransformersPagedModel(hf, tokens=config.cache_tokens, page_size=PAGE), hf, tokenizer
+    return TransformersPagedModel(hf, tokens=config.cache_tokens), hf, tokenizer
 
 
 def _amateur(

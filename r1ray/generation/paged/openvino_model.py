@@ -12,15 +12,13 @@ from torch import Tensor
 
 from r1ray.errors import ModelError
 from r1ray.generation.llama_weights import LlamaSpec
+from r1ray.generation.paged.blocks import PAGE
 from r1ray.generation.paged.model import Piece
 from r1ray.generation.paged.openvino_graph import INPUTS, Matrix, build_graph
 from r1ray.models.packed_weights import PackedMatrix
 
 with contextlib.suppress(ImportError):  # an extra; the factory asks for it before it comes here
     import openvino as ov
-
-PAGE = 32
-"""Tokens a page: what OpenVINO's CPU kernels take."""
 
 
 class OpenVINOModel:

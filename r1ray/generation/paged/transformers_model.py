@@ -12,6 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from r1ray.errors import ModelError
 from r1ray.generation.named_weights import NamedShapes
+from r1ray.generation.paged.blocks import PAGE
 from r1ray.generation.paged.model import Piece
 from r1ray.models.packed_weights import PackedMatrix
 
@@ -19,7 +20,7 @@ from r1ray.models.packed_weights import PackedMatrix
 class TransformersPagedModel:
     """Gathers a sequence's pages into a cache of transformers', runs the model, and stores what is new."""
 
-    def __init__(self, model: PreTrainedModel, *, tokens: int, page_size: int = 32) -> None:
+    def __init__(self, model: PreTrainedModel, *, tokens: int, page_size: int = PAGE) -> None:
         config = model.config
         if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
             raise ModelError("Pages hold full attention only; this model has layers of another kind.")
