@@ -92,7 +92,8 @@ def make_on_ray(cpus: float) -> MakePieces:
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # two lines on the console for each stage
         slots = max(1.0, ray.cluster_resources().get("CPU", 0) // cpus)
-        tasks = math.ceil(len(numbers) / min(MOST_PIECES, math.ceil(len(numbers) / (slots * TASKS_PER_SLOT))))
+        each = min(MOST_PIECES, math.ceil(len(numbers) / (slots * TASKS_PER_SLOT)))
+        tasks = math.ceil(len(numbers) / each)
         pieces = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=tasks)
         for row in pieces.map(_maker(stage.work), num_cpus=cpus).iter_rows():
             yield json.loads(row["result"])

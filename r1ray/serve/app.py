@@ -17,12 +17,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, cast
 
-import grpc
 import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from r1ray.cluster.connect import connect
@@ -37,7 +36,7 @@ from r1ray.models.loading import load_tokenizer, resolve_model, weights_digest
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import make_service, more_models, version_name, version_names
-from r1ray.serve.batched import GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
+from r1ray.serve.batched import LOST, GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
 from r1ray.serve.door import Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
 from r1ray.serve.multiplex import model_holder
@@ -55,13 +54,6 @@ LEAN = {
 }
 """Of ingresses and engines: one event loop for all that they do, as each change of threads costs a stream's first token
 a millisecond or so."""
-LOST = (
-    ray.exceptions.RayActorError,
-    ray.exceptions.RaySystemError,
-    ray.exceptions.NodeDiedError,
-    RayServeException,
-    grpc.aio.AioRpcError,
-)
 
 
 ASLEEP = EngineLoad(

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import grpc
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig
@@ -16,8 +17,14 @@ from r1ray.serve.errors import unavailable
 from r1ray.serve.guard.passages import PassageClassifier
 from r1ray.serve.scoring import StepScores
 
-BROKEN = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, RayServeException)
-"""What a call gets whose replica died."""
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.RaySystemError,
+    ray.exceptions.NodeDiedError,
+    RayServeException,
+    grpc.aio.AioRpcError,
+)
+"""What a call gets whose replica died, or that found no way to it."""
 
 
 class StepScorer:
@@ -85,7 +92,7 @@ async def _answered(ask: Callable[[], Awaitable[Any]], attempts: int = 4, pause_
     for _ in range(attempts - 1):
         try:
             return await ask()
-        except BROKEN:
+        except LOST:
             await asyncio.sleep(pause_s)
     return await ask()
 

@@ -173,10 +173,7 @@ class SFTSession:
             label_smoothing=config.sft.label_smoothing,
             share=(self._group.rank % config.parallel.sequence, config.parallel.sequence),
         )
-        variants = None
-        if rows.variants:
-            of = {name: list(found) for name, found in rows.variants.items()}
-            variants = Variants(of, config.adaptive, config.run.seed)
+        variants = Variants(rows.variants, config.adaptive, config.run.seed) if rows.variants else None
         loop = SupervisedLoop(engine, objective, order, settings, variants)
         self._group.listener.post(
             "note",

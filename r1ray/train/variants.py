@@ -1,6 +1,6 @@
 """Augmentation that follows the loss: variants take their parents' places, more often while much is to learn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -12,14 +12,14 @@ class Variants:
     """Which row is learned where one with variants is due. Every rank holds the same, fed with losses that are the same
     on every rank; draws are a function of (seed, step)."""
 
-    def __init__(self, of: Mapping[str, Sequence[str]], config: AdaptiveConfig, seed: int) -> None:
+    def __init__(self, of: Mapping[str, Iterable[str]], config: AdaptiveConfig, seed: int) -> None:
         """
         Args:
             of: the variants of a row, by its id.
             config: probability of a variant, by the smoothed training loss.
             seed: of the draws.
         """
-        self._of = {row: sorted(variants) for row, variants in of.items() if variants}
+        self._of = {row: found for row, variants in of.items() if (found := sorted(variants))}
         self._seed, self._signal = seed, TrainingSignal(config)
 
     def instead_of(self, rows: Sequence[str], step: int) -> list[str]:
