@@ -26,9 +26,7 @@ from r1ray.serve.store.build import make_store
 async def main(config: ServeJobConfig) -> None:
     """Serve until the process is ended."""
     engine, tokenizer = make_iteration_engine(config.engine, config.policy)
-    runner = EngineRunner(
-        engine, queued_tokens=config.serve.queued_tokens, deliveries_per_s=config.serve.deliveries_per_s
-    )
+    runner = EngineRunner.under(config.serve, engine)
     model = ServedModel.of(
         version_names(config)[0], runner, tokenizer, quantization=describe_weights(config.engine, config.policy)
     )

@@ -86,9 +86,9 @@ class ServeConfig:
     """Prompt and answer tokens that may wait in one replica; beyond, requests are refused with 429."""
     request_seconds: float = 600.0
     """Longest life of a request; 0 = no limit."""
-    deliveries_per_s: float = 64.0
-    """Pieces that an engine hands over in a second, for all streams together. First tokens go out at once; with one or
-    two streams every token does. 0 = always."""
+    deliveries_per_cpu: float = 32.0
+    """Pieces that an engine hands over in a second, for all streams together, times the CPUs of its machine. First
+    tokens go out at once; with one or two streams every token does. 0 = always."""
     ingresses: int = 1
     """Replicas of the HTTP side."""
     min_replicas: int = 1
@@ -128,7 +128,7 @@ class ServeConfig:
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
         for name in (
             "request_seconds",
-            "deliveries_per_s",
+            "deliveries_per_cpu",
             "target_first_token_s",
             "downscale_delay_s",
             "drain_s",

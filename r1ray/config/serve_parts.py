@@ -73,6 +73,11 @@ class AccessConfig:
             require_range(f"access.{name}", getattr(self, name), 0)
         require_range("access.body_mib", self.body_mib, 0.001)
 
+    @property
+    def counted(self) -> bool:
+        """Whether requests may be counted over all replicas: keys can have limits of their own."""
+        return bool(self.keys or self.requests_per_minute or self.tokens_per_minute or self.tokens_per_day)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardConfig:

@@ -7,7 +7,7 @@ A batch engine (`generation/engine.py`) answers when everything is finished; thi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -112,6 +112,15 @@ class EngineEvent:
     version: int = 0
     """Of the weights that gave it."""
 
+    def followed_by(self, later: "EngineEvent") -> "EngineEvent":
+        """Both as one; `later` is of the same request and the same weights."""
+        return replace(
+            self,
+            token_ids=self.token_ids + later.token_ids,
+            scores=self.scores + later.scores,
+            finish_reason=later.finish_reason,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineLoad:
@@ -157,6 +166,10 @@ class IterationEngine(Protocol):
         """One iteration: what each running request got."""
         ...
 
+    def wake(self) -> None:
+        """From any thread: something is to be added, so a `step` that only waits should return."""
+        ...
+
     def cancel(self, request_id: str) -> bool:
         """Forget a request and free what it holds, at once. False if it is not here."""
         ...
@@ -165,7 +178,7 @@ class IterationEngine(Protocol):
         """How busy it is now."""
         ...
 
-    def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
-        """Take new weights by their Hugging Face names, tensors or packed; what is cached under the old ones is
+    def load_weights(self, weights: Any, version: int) -> None:
+        """Take new weights, as the factory's `read_weights` gives them; what is cached under the old ones is
         forgotten."""
         ...

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from r1ray.errors import ModelError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SHOWN = 5
 """Most names listed for each kind of problem."""
@@ -24,13 +23,19 @@ class NamedShapes:
     """From a tied parameter's second name to its first: `lm_head.weight` to `model.embed_tokens.weight`."""
 
     @staticmethod
-    def of(model: "PreTrainedModel") -> "NamedShapes":
+    def of(model: PreTrainedModel) -> "NamedShapes":
         """Read off a model; one on the meta device will do."""
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         first_name = {id(parameter): name for name, parameter in model.named_parameters()}
         every = model.named_parameters(remove_duplicate=False)
         aliases = {name: first_name[id(parameter)] for name, parameter in every if name not in shapes}
         return NamedShapes(shapes, aliases)
+
+    @staticmethod
+    def in_folder(path: Path) -> "NamedShapes":
+        """Those of the model that a Hugging Face folder describes; no weights are read."""
+        with torch.device("meta"):
+            return NamedShapes.of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path)))
 
     def check(self, named: Mapping[str, Any]) -> None:
         """All parameters, nothing else, each of its shape; a tied one may come under both names if the two are equal.

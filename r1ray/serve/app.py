@@ -208,8 +208,12 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         weights: path whose weights the engines are to have now; empty = the policy's own.
         version: of those weights.
     """
-    if config.serve.ingresses > 1 and not config.store.url:
-        raise ConfigError("serve.ingresses above 1 share limits and answers through Redis: give store.url.")
+    shared = config.access.counted or config.cache.enabled
+    if config.serve.ingresses > 1 and shared and not config.store.url:
+        raise ConfigError(
+            "serve.ingresses above 1 share limits and answers through Redis: give store.url, or do without both "
+            "(no access.keys and limits, --cache.no-enabled)."
+        )
     policies = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
     engines = {
         name: _engine(config, policy, f"Engine-{name}", weights if name == version_names(config)[0] else "", version)

@@ -62,9 +62,7 @@ def model_holder(most: int) -> type[Any]:
                 _log.exception("the model %s cannot be loaded", name)
                 message = f"The model {name!r} cannot be loaded."
                 raise ApiError(500, message, "server_error", "model_unavailable", "model") from error
-            runner = EngineRunner(
-                engine, queued_tokens=self._knobs.queued_tokens, deliveries_per_s=self._knobs.deliveries_per_s
-            )
+            runner = EngineRunner.under(self._knobs, engine)
             held = self._held[name] = HeldModel(runner, self._knobs.drain_s)
             return held
 

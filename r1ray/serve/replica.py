@@ -18,7 +18,7 @@ class EngineReplica:
     async def __init__(self, config: ServeEngineConfig, policy: PolicyConfig, serve: ServeConfig) -> None:  # type: ignore[misc]
         self._config, self._policy = config, policy
         engine, _ = await asyncio.to_thread(make_iteration_engine, config, policy)
-        self._runner = EngineRunner(engine, queued_tokens=serve.queued_tokens, deliveries_per_s=serve.deliveries_per_s)
+        self._runner = EngineRunner.under(serve, engine)
         self._weights, self._version = policy.path, 0
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:

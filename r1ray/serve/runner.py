@@ -7,13 +7,15 @@ event loop: generate() ──inbox──►  thread: add / cancel ─► step �
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from r1ray.errors import R1RayError
+from r1ray.config.serve import ServeConfig
+from r1ray.errors import R1RayError, WorkerError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest, IterationEngine
 from r1ray.serve.errors import invalid, overloaded, unavailable
 
@@ -31,7 +33,10 @@ class _Sink:
         self.error: Exception | None = None
 
     def put(self, event: EngineEvent) -> None:
-        self.events.append(event)
+        if self.events and self.events[-1].version == event.version:
+            self.events[-1] = self.events[-1].followed_by(event)
+        else:
+            self.events.append(event)
         self.started = True
         self.ready.set()
         if event.finish_reason is not None:
@@ -74,6 +79,14 @@ class EngineRunner:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
+    @staticmethod
+    def under(config: ServeConfig, engine: IterationEngine) -> "EngineRunner":
+        """With the limits of a service."""
+        cpus = len(os.sched_getaffinity(0))
+        return EngineRunner(
+            engine, queued_tokens=config.queued_tokens, deliveries_per_s=config.deliveries_per_cpu * cpus
+        )
+
     async def load(self) -> EngineLoad:
         """How busy the engine was after its last step."""
         return self._load
@@ -94,7 +107,8 @@ class EngineRunner:
             raise unavailable(f"The engine has stopped: {self._failure or 'it was closed'}")
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[list[EngineEvent], None]:
-        """The request's events as they come, the first at once. Leaving the iteration cancels the request.
+        """The request's events as they come, the first at once; what came meanwhile is one event, or one for each
+        version of the weights. Leaving the iteration cancels the request.
 
         Raises:
             ApiError: too much waits (429), the request does not fit (400), or the engine has died (503).
@@ -138,7 +152,7 @@ class EngineRunner:
             return WHOLE_S
         return len(self._sinks) / self._per_s if self._per_s and len(self._sinks) > 2 else 0.0
 
-    async def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
+    async def load_weights(self, weights: Any, version: int) -> None:
         """Swap between two steps; what runs goes on under the new weights."""
         await self._call(lambda: self._engine.load_weights(weights, version))
 
@@ -179,6 +193,7 @@ class EngineRunner:
         with self._wake:
             self._inbox.append(work)
             self._wake.notify()
+        self._engine.wake()
 
     # ── the thread ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,7 +212,8 @@ class EngineRunner:
                     started = time.perf_counter()
                     events = self._engine.step()
                     seconds = time.perf_counter() - started
-                    self._tokens_per_s += 0.1 * (len(events) / max(seconds, 1e-6) - self._tokens_per_s)
+                    share = min(1.0, seconds)  # a mean over the last second or so
+                    self._tokens_per_s += share * (len(events) / max(seconds, 1e-6) - self._tokens_per_s)
                     self._load = self._engine.load()
                     self._tell(self._deliver, events)
                 else:
@@ -215,6 +231,8 @@ class EngineRunner:
     def _add(self, request: EngineRequest) -> None:
         try:
             self._engine.add(request)
+        except WorkerError as error:
+            self._tell(self._fail_one, request.id, unavailable(str(error)))
         except R1RayError as error:
             self._tell(self._fail_one, request.id, invalid(str(error)))
 

@@ -1,13 +1,26 @@
 """What vLLM is asked and what becomes of its answers, with a stand-in for its engine."""
 
-from types import SimpleNamespace
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from r1ray.errors import DataError
+from r1ray.errors import DataError, ModelError, StaleWeights, WorkerError
+from r1ray.generation.grammar import json_schema_grammar
 from r1ray.generation.iteration import DecodingParams, EngineRequest
 from r1ray.generation.vllm_iteration import VLLMIterationEngine
+from r1ray.generation.vllm_worker import WorkerExtension
+from tests.tiny import make_tiny_policy
 
 
 class StandIn:
@@ -16,6 +29,9 @@ class StandIn:
     def __init__(self) -> None:
         self.running: dict[str, dict[str, Any]] = {}
         self.aborted: list[str] = []
+        self.engine_core = SimpleNamespace(outputs_queue=queue.Queue())
+        self.model_config = SimpleNamespace(max_model_len=50)
+        self.vllm_config = SimpleNamespace(cache_config=SimpleNamespace(num_gpu_blocks=100, block_size=16))
 
     def add_request(self, request_id: str, prompt: dict[str, list[int]], params: Any) -> None:
         self.running[request_id] = {"ids": list(prompt["prompt_token_ids"]), "params": params, "drawn": 0}
@@ -52,17 +68,62 @@ class StandIn:
         return outputs
 
 
-@pytest.fixture
-def inner() -> StandIn:
-    return StandIn()
+class Worker(WorkerExtension):
+    """In vLLM's place: keeps the weights that it is given."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+        self.reload_weights = lambda weights_iterator: self.weights.update(weights_iterator)
+
+
+class StandInLLM:
+    """`vllm.LLM`, with one worker in this process."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.llm_engine, self.worker, self.idle = options, StandIn(), Worker(), True
+
+    def collective_rpc(self, method: str, args: tuple[Any, ...] = ()) -> list[Any]:
+        return [] if method == "end_with" else [getattr(self.worker, method)(*args)]
+
+    def reset_prefix_cache(self, *, reset_running_requests: bool) -> bool:
+        assert reset_running_requests
+        return self.idle
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_policy(tmp_path_factory.mktemp("vllm_iteration"))
 
 
 @pytest.fixture
-def engine(inner: StandIn) -> VLLMIterationEngine:
-    kinds = SimpleNamespace(RequestOutputKind=SimpleNamespace(DELTA="delta"))
-    library = SimpleNamespace(SamplingParams=lambda **options: SimpleNamespace(**options), sampling_params=kinds)
-    holder: Any = SimpleNamespace(library=library, llm=SimpleNamespace(llm_engine=inner), policy_version=3)
-    return VLLMIterationEngine(holder, context_length=50, cache_tokens=1000)
+def engine(policy: Path, monkeypatch: pytest.MonkeyPatch) -> VLLMIterationEngine:
+    def structured(**options: Any) -> SimpleNamespace:
+        return SimpleNamespace(**options)
+
+    modules: dict[str, Any] = {name: ModuleType(name) for name in ("vllm", "vllm.v1", "vllm.v1.engine")}
+    modules["vllm"].LLM, modules["vllm"].SamplingParams = StandInLLM, lambda **options: SimpleNamespace(**options)
+    modules["vllm"].sampling_params = SimpleNamespace(
+        RequestOutputKind=SimpleNamespace(DELTA="delta"), StructuredOutputsParams=structured
+    )
+    modules["vllm.v1.engine"].EngineCoreOutputs = lambda: "nothing"
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return VLLMIterationEngine(policy, dtype="float32", max_rows=32, memory=0.3)
+
+
+@pytest.fixture
+def inner(engine: VLLMIterationEngine) -> StandIn:
+    found: StandIn = engine._engine
+    return found
+
+
+def test_vllm_has_a_process_of_its_own(engine: VLLMIterationEngine, policy: Path) -> None:
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
+    options = engine._llm.options
+    assert (options["model"], options["max_num_seqs"], options["gpu_memory_utilization"]) == (str(policy), 32, 0.3)
+    assert options["worker_extension_cls"] == f"{WorkerExtension.__module__}.{WorkerExtension.__qualname__}"
+    assert engine.load().total_tokens == 1600 and engine.context_length == 50
 
 
 def test_tokens_scores_and_ends(engine: VLLMIterationEngine, inner: StandIn) -> None:
@@ -95,10 +156,79 @@ def test_an_answer_goes_on_where_another_engine_stopped(engine: VLLMIterationEng
     assert inner.running["a"]["params"].seed != state["params"].seed, "or it would draw the first numbers again"
 
 
+def test_a_grammar_is_handed_on_as_its_schema(engine: VLLMIterationEngine, inner: StandIn) -> None:
+    grammar = json_schema_grammar('{"type": "integer"}')
+    engine.add(EngineRequest(id="a", prompt_ids=[1], params=DecodingParams(max_new_tokens=5), grammar=grammar))
+    assert json.loads(inner.running["a"]["params"].structured_outputs.json) == {"type": "integer"}
+    begun = EngineRequest(
+        id="b", prompt_ids=[1], answer_ids=(2,), params=DecodingParams(max_new_tokens=5), grammar=grammar
+    )
+    with pytest.raises(WorkerError, match="cannot go on"):
+        engine.add(begun)
+
+
+def test_new_weights_come_from_files_with_the_tied_head(
+    engine: VLLMIterationEngine, policy: Path, tmp_path: Path
+) -> None:
+    stored = load_file(policy / "model.safetensors")
+    changed = {name: value + 1 for name, value in stored.items()}
+    (tmp_path / "config.json").write_bytes((policy / "config.json").read_bytes())
+    save_file(changed, tmp_path / "model.safetensors")
+    engine.load_weights(tmp_path, 7)
+    taken = engine._llm.worker.weights
+    assert taken.keys() == stored.keys() | {"lm_head.weight"} and "lm_head.weight" not in stored
+    assert torch.equal(taken["lm_head.weight"], changed["model.embed_tokens.weight"])
+    engine.add(EngineRequest(id="a", prompt_ids=[1], params=DecodingParams(max_new_tokens=1)))
+    assert engine.step()[0].version == engine.version == 7
+
+
+def test_weights_of_another_network_or_a_cache_that_stays_are_refused(
+    engine: VLLMIterationEngine, policy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="no \\*\\.safetensors"):
+        engine.load_weights(tmp_path, 1)
+    stored = load_file(policy / "model.safetensors")
+    del stored["model.norm.weight"]
+    save_file(stored, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"model\.norm\.weight"):
+        engine.load_weights(tmp_path, 1)
+    assert not engine._llm.worker.weights
+    engine._llm.idle = False
+    with pytest.raises(StaleWeights, match="prefix cache"):
+        engine.load_weights(policy, 1)
+    assert engine.version == 0
+
+
+def test_a_step_that_waits_can_be_woken(engine: VLLMIterationEngine, inner: StandIn) -> None:
+    engine.wake()
+    assert inner.engine_core.outputs_queue.get_nowait() == "nothing"
+
+
+KEEPER = """
+import os, sys, time
+from r1ray.generation.vllm_worker import WorkerExtension
+WorkerExtension().end_with(int(sys.argv[1]))
+print("watching", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("end", [lambda owner: owner.kill(), lambda owner: owner.terminate()], ids=["kill", "term"])
+def test_a_worker_ends_with_its_owner(end: Callable[[Any], None]) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    worker = subprocess.Popen([sys.executable, "-c", KEEPER, str(owner.pid)], stdout=subprocess.PIPE)
+    try:
+        assert worker.stdout is not None and worker.stdout.readline() == b"watching\n"
+        end(owner)
+        owner.wait(10)
+        assert worker.wait(10) == -signal.SIGKILL
+    finally:
+        worker.kill()
+        owner.kill()
+
+
 def test_cancelling_and_refusing(engine: VLLMIterationEngine, inner: StandIn) -> None:
     engine.add(EngineRequest(id="a", prompt_ids=[1], params=DecodingParams(max_new_tokens=5)))
     assert engine.cancel("a") and inner.aborted == ["a"] and not engine.busy and not engine.cancel("a")
     with pytest.raises(DataError, match="expected from 1 to 50"):
         engine.add(EngineRequest(id="b", prompt_ids=[1], params=DecodingParams(max_new_tokens=50)))
-    with pytest.raises(DataError, match="no grammars"):
-        engine.add(EngineRequest(id="b", prompt_ids=[1], params=DecodingParams(max_new_tokens=5), grammar="{}"))

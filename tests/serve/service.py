@@ -48,7 +48,7 @@ def served(policy: Path, config: ServeJobConfig | None = None, **parts: Any) -> 
 
     async def main() -> None:
         engine, tokenizer = make_iteration_engine(config.engine, config.policy)
-        runner = EngineRunner(engine, queued_tokens=config.serve.queued_tokens)
+        runner = EngineRunner.under(config.serve, engine)
         model = ServedModel.of(
             version_names(config)[0], runner, tokenizer, scorer=scorer, amateur=bool(config.engine.amateur)
         )

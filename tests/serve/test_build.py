@@ -5,6 +5,7 @@ import pytest
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
+from r1ray.config.serve_parts import AccessConfig, CacheConfig
 from r1ray.errors import ConfigError
 from r1ray.serve.assemble import more_models, version_names
 
@@ -39,8 +40,10 @@ def test_further_models_have_names_of_their_own() -> None:
 def test_several_ingresses_need_a_store_that_they_share() -> None:
     from r1ray.serve.app import build
 
-    with pytest.raises(ConfigError, match=r"store\.url"):
-        build(ServeJobConfig(serve=ServeConfig(ingresses=2)))
+    no_cache = CacheConfig(enabled=False)
+    for access, cache in ((AccessConfig(), CacheConfig()), (AccessConfig(tokens_per_day=9), no_cache)):
+        with pytest.raises(ConfigError, match=r"store\.url"):
+            build(ServeJobConfig(serve=ServeConfig(ingresses=2), access=access, cache=cache))
 
 
 def test_versions_are_named_after_their_paths_and_never_alike() -> None:

@@ -52,6 +52,9 @@ class CountingEngine:
                 del self.running[name]
         return events
 
+    def wake(self) -> None:
+        pass
+
     def cancel(self, request_id: str) -> bool:
         self.cancelled.append(request_id)
         return self.running.pop(request_id, None) is not None
@@ -164,7 +167,7 @@ def test_tokens_behind_the_first_are_handed_over_together_where_many_stream() ->
         runner = EngineRunner(CountingEngine(step_s=0.001), deliveries_per_s=10.0)
 
         async def sizes(request: EngineRequest) -> list[int]:
-            return [len(events) async for events in runner.generate(request)]
+            return [sum(len(one.token_ids) for one in events) async for events in runner.generate(request)]
 
         whole = await sizes(replace(asked("whole", 20), whole=True))
         assert whole[0] + sum(whole[1:]) == 20 and len(whole) == 2, "the first at once, the rest when it is over"

@@ -125,6 +125,9 @@ class PagedEngine:
         hashes = prefix_hashes(prompt[:-1], self._pool.size, salt) if reusable else []
         self._waiting.append(_Sequence(request, hashes, [*prompt, *request.answer_ids], chooser))
 
+    def wake(self) -> None:
+        """Its steps wait for nobody."""
+
     def cancel(self, request_id: str) -> bool:
         """Forget a request and free what it holds, at once. False if it is not here."""
         for sequence in self._waiting:

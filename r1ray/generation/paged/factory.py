@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -39,10 +38,10 @@ def make_iteration_engine(
             tokens.
     """
     device = "cuda" if config.gpus else "cpu"
-    if config.kind == "vllm" or (config.kind == "auto" and config.gpus and find_spec("vllm")):
+    if _is_vllm(config):
         if config.amateur:
             raise ConfigError("engine.amateur is set, but vLLM has no contrastive decoding: leave it empty.")
-        return _vllm(config, policy, device), load_tokenizer(policy.path)
+        return _vllm(config, policy), load_tokenizer(policy.path)
     model, hf, tokenizer = _paged(config, policy, device)
     grammars = None
     if find_spec("llguidance"):
@@ -100,22 +99,16 @@ def find_gguf(path: str) -> Path | None:
     return wheel_gguf() if path in ALIASES else None
 
 
-def _vllm(config: ServeEngineConfig, policy: PolicyConfig, device: str) -> IterationEngine:
-    from r1ray.generation.vllm_engine import VLLMEngine  # an extra
-    from r1ray.generation.vllm_iteration import VLLMIterationEngine
+def _vllm(config: ServeEngineConfig, policy: PolicyConfig) -> IterationEngine:
+    from r1ray.generation.vllm_iteration import VLLMIterationEngine  # an extra
 
-    folder = resolve_model(policy.path)
-    engine = VLLMEngine(
-        folder,
+    return VLLMIterationEngine(
+        resolve_model(policy.path),
         dtype=policy.dtype,
-        device=torch.device(device),
         max_rows=config.max_rows,
         memory=config.memory,
-        logprobs_mode="raw_logprobs",
         tensor=config.tensor,
     )
-    length = int(engine.llm.llm_engine.model_config.max_model_len)
-    return VLLMIterationEngine(engine, context_length=length, cache_tokens=config.cache_tokens)
 
 
 def _openvino(config: ServeEngineConfig, policy: PolicyConfig, hf: Any, spec: LlamaSpec | None) -> PagedModel:
@@ -147,14 +140,21 @@ def describe_weights(config: ServeEngineConfig, policy: PolicyConfig) -> str:
     return "/".join(map(str, parts)).rstrip("/")
 
 
-def read_weights(config: ServeEngineConfig, policy: PolicyConfig) -> dict[str, Tensor | PackedMatrix]:
-    """A policy's parameters by their Hugging Face names, for `load_weights`: packed as a new engine would have them."""
+def read_weights(config: ServeEngineConfig, policy: PolicyConfig) -> Mapping[str, Tensor | PackedMatrix] | Path:
+    """What `load_weights` of such an engine takes: the policy's parameters by their Hugging Face names, packed as a new
+    engine would have them, or for vLLM the folder."""
+    if _is_vllm(config):
+        return resolve_model(policy.path)
     loaded, _ = load_policy(policy)
     weights = {name: value.detach() for name, value in loaded.named_parameters()}
     given: dict[str, Any] = dict(weights)
     if _kind(config, LlamaSpec.of(loaded)) == "openvino":  # type: ignore[arg-type]
         given |= {name: one for name, one in _packed(config, policy, weights, ()).items() if name in weights}
     return given
+
+
+def _is_vllm(config: ServeEngineConfig) -> bool:
+    return config.kind == "vllm" or (config.kind == "auto" and config.gpus > 0 and find_spec("vllm") is not None)
 
 
 def _kind(config: ServeEngineConfig, spec: LlamaSpec | None) -> str:

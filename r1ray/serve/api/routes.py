@@ -1,26 +1,26 @@
 """HTTP: routes, streams of server-sent events, and error objects for whatever goes wrong."""
 
-import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from r1ray.serve.access.body import BodyLimit
 from r1ray.serve.access.errors import AccessDenied, RateLimited
+from r1ray.serve.api.event_stream import EventStream, until_gone
+from r1ray.serve.api.pace import Paced
 from r1ray.serve.api.requests import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from r1ray.serve.errors import ApiError, invalid
 from r1ray.serve.observe.metrics import CONTENT_TYPE
 from r1ray.serve.observe.middleware import Observed
 from r1ray.serve.service import Service, new_request_id
 
-T = TypeVar("T")
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": "OpenAI's error object"} for status in (400, 401, 403, 404, 405, 408, 413, 429, 503)
 }
@@ -38,6 +38,7 @@ def build_api(
         page: the web page at `/`; None = there is none.
     """
     app = FastAPI(title="r1ray", docs_url=None, redoc_url=None, separate_input_output_schemas=False)
+    app.add_middleware(Paced)
     app.add_middleware(BodyLimit, max_bytes=max_bytes)
     app.add_middleware(Observed, metrics=lambda: service().metrics)  # the last one added is the outermost
     _errors(app)
@@ -50,15 +51,16 @@ def build_api(
         call.id = f"{request_id}-{new_request_id()[:8]}"  # clients may repeat theirs
         headers = {"x-request-id": request_id, "x-model-version": call.choice.version}
         if not body.stream:
-            return JSONResponse(await _unless_gone(request, it.answer(call)), headers=headers)
+            async with until_gone(request.receive):
+                return JSONResponse(await it.answer(call), headers=headers)
         chunks = it.stream(call)
         try:
-            first = await _unless_gone(request, anext(chunks))  # what fails before it has a status of its own
+            async with until_gone(request.receive):
+                first = await anext(chunks)  # what fails before it has a status of its own
         except BaseException:
             await chunks.aclose()
             raise
-        headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(first, chunks), media_type="text/event-stream", headers=headers)
+        return EventStream(_events(first, chunks), headers)
 
     @app.post("/v1/chat/completions", responses=ERRORS)
     async def chat_completions(request: Request, body: ChatRequest) -> Response:
@@ -171,26 +173,6 @@ async def _events(first: dict[str, Any], chunks: AsyncGenerator[dict[str, Any], 
 
 def _event(body: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result, unless the client leaves first: then the work is cancelled."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ApiError(499, "The client left.", "disconnected")
-    finally:
-        for one in (task, watch):
-            if not one.done():
-                one.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
 
 
 def _errors(app: FastAPI) -> None:
