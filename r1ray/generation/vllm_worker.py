@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
 
 from r1ray.errors import ModelError
+from r1ray.models.stored import stored_tensors
 
 
 class WorkerExtension:
@@ -52,10 +52,7 @@ def when_ended(process: int, do: Callable[[], Any]) -> None:
 
 def shapes_in(folder: Path) -> dict[str, tuple[int, ...]]:
     """Of every tensor in a folder's files, by name. Raises `ModelError` if it has none."""
-    found: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            found |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    found = {name: tuple(file.get_slice(name).get_shape()) for name, file in stored_tensors(folder)}
     if not found:
         raise ModelError(f"{folder} has no *.safetensors files, and vLLM is given no others.")
     return found
@@ -63,11 +60,9 @@ def shapes_in(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _with_aliases(folder: Path, aliases: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
     second_names = {name: alias for alias, name in aliases.items()}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                if name in aliases:
-                    continue
-                yield name, (tensor := tensors.get_tensor(name))
-                if name in second_names:
-                    yield second_names[name], tensor
+    for name, file in stored_tensors(folder):
+        if name in aliases:
+            continue
+        yield name, (tensor := file.get_tensor(name))
+        if name in second_names:
+            yield second_names[name], tensor

@@ -1,13 +1,13 @@
 """What lies beside an artifact: `artifact.json`, with verdict, figures, files and the parent that it came from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from r1ray.models.checkpoint import file_hashes
+from r1ray.models.stored import stored_tensors
 from r1ray.quantize.distributions import Divergence
 from r1ray.quantize.gate import Examined, Verdict, share_equal
 from r1ray.quantize.recipe import Built, Recipe
@@ -54,14 +54,9 @@ def figures(parent: Examined, child: Examined, divergence: Divergence, base_byte
 def base_bytes(parent: Path) -> int:
     """What the parent's weights would take on disk in `BASE_DTYPE`."""
     total = 0
-    for file in sorted(parent.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # it is no mapping
-                piece = tensors.get_slice(name)
-                numbers = 1
-                for length in piece.get_shape():
-                    numbers *= length
-                total += numbers * min(2, _SIZES.get(piece.get_dtype(), 1))
+    for name, file in stored_tensors(parent):
+        piece = file.get_slice(name)
+        total += math.prod(piece.get_shape()) * min(2, _SIZES.get(piece.get_dtype(), 1))
     return total
 
 
