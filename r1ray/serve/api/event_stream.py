@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from r1ray.serve.errors import ApiError
-
-Message = MutableMapping[str, Any]
 
 
 class EventStream(Response):
@@ -22,12 +20,7 @@ class EventStream(Response):
         self.status_code, self.background, self._events = 200, None, events
         self.init_headers({**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them, until there are no more or the client leaves."""
         with contextlib.suppress(ApiError):  # it has left: nobody is to be told
             async with contextlib.aclosing(self._events), until_gone(receive):
@@ -38,7 +31,7 @@ class EventStream(Response):
 
 
 @contextlib.asynccontextmanager
-async def until_gone(receive: Callable[[], Awaitable[Message]]) -> AsyncIterator[None]:
+async def until_gone(receive: Receive) -> AsyncIterator[None]:
     """Cancels what runs inside once the client has left.
 
     Raises:

@@ -2,13 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Paced:
@@ -22,12 +17,12 @@ class Paced:
         passes: turns of the loop that a request takes from here to the engine, about.
     """
 
-    def __init__(self, app: App, passes: int = 12) -> None:
+    def __init__(self, app: ASGIApp, passes: int = 12) -> None:
         self._app, self._passes = app, passes
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._held = False
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http" and scope["method"] == "POST":
             await self._turn()

@@ -1,16 +1,13 @@
 """Every HTTP request counted, timed to its last byte and traced: an ASGI middleware around the whole application."""
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r1ray.serve.observe import tracing
 from r1ray.serve.observe.metrics import ServeMetrics
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 CLIENT_LEFT = 499
 
 
@@ -22,10 +19,10 @@ class Observed:
         metrics: gives the replica's metrics when a request comes.
     """
 
-    def __init__(self, app: App, metrics: Callable[[], ServeMetrics]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Callable[[], ServeMetrics]) -> None:
         self._app, self._metrics = app, metrics
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
