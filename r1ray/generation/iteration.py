@@ -7,7 +7,7 @@ A batch engine (`generation/engine.py`) answers when everything is finished; thi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -111,15 +111,6 @@ class EngineEvent:
     finish_reason: FinishReason | None = None
     version: int = 0
     """Of the weights that gave it."""
-
-    def followed_by(self, later: "EngineEvent") -> "EngineEvent":
-        """Both as one; `later` is of the same request and the same weights."""
-        return replace(
-            self,
-            token_ids=self.token_ids + later.token_ids,
-            scores=self.scores + later.scores,
-            finish_reason=later.finish_reason,
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
