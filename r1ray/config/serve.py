@@ -89,8 +89,8 @@ class ServeConfig:
     deliveries_per_cpu: float = 32.0
     """Pieces that an engine hands over in a second, for all streams together, times the CPUs of its machine. First
     tokens go out at once; with one or two streams every token does. 0 = always."""
-    ingresses: int = 1
-    """Replicas of the HTTP side."""
+    ingresses: int = 0
+    """Replicas of the HTTP side; 0 = two where engines run on GPUs, one otherwise."""
     min_replicas: int = 1
     """Engines; 0 = none while nobody asks."""
     max_replicas: int = 1
@@ -123,7 +123,7 @@ class ServeConfig:
         require(len({*names}) == len(names), "serve.models", " ".join(self.models), "different names")
         require_range("serve.models_per_replica", self.models_per_replica, 1)
         require_range("serve.model_replicas", self.model_replicas, 1)
-        require_range("serve.ingresses", self.ingresses, 1)
+        require_range("serve.ingresses", self.ingresses, 0)
         require_range("serve.min_replicas", self.min_replicas, 0)
         require_range("serve.max_replicas", self.max_replicas, max(1, self.min_replicas))
         for name in (

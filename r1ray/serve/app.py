@@ -1,7 +1,8 @@
 """◆ The service on Ray Serve: an ingress for HTTP, engines that scale by themselves, and what else may be beside them.
 
 client ──HTTP──► Ingress ──request──► Engine-<version>, or Models ──events──► Ingress ──► client
-                    └── StepScorer, GuardClassifier (batches)
+                    ├── StepScorer, GuardClassifier (batches)
+                    └── Ledger (where there are several ingresses)
 """
 
 import asyncio
@@ -23,27 +24,30 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
 
 from r1ray.cluster.connect import connect
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serialise import from_dict
 from r1ray.config.serve import ServeEngineConfig
-from r1ray.errors import ConfigError
 from r1ray.generation.iteration import EngineEvent, EngineLoad, EngineRequest
 from r1ray.generation.paged.factory import context_length, describe_weights
 from r1ray.models.loading import load_tokenizer, resolve_model, weights_digest
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
-from r1ray.serve.assemble import make_service, more_models, version_name, version_names
+from r1ray.serve.assemble import ingress_count, make_service, more_models, version_name, version_names
 from r1ray.serve.batched import LOST, GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
 from r1ray.serve.door import Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
+from r1ray.serve.ledger import Heard, Ledger, News
 from r1ray.serve.multiplex import model_holder
+from r1ray.serve.observe.pages import Page
 from r1ray.serve.replica import EngineReplica
 from r1ray.serve.resume import EngineLost, resumed
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
+from r1ray.serve.store.base import Bucket
 from r1ray.serve.store.build import make_store
 from r1ray.serve.web import page
 
@@ -136,6 +140,45 @@ class RemoteEngine:
                 response.cancel()
 
 
+class RemoteLedger:
+    """The ledger seen from an ingress; it is a store as well."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle.options(_by_reference=False)
+
+    async def exchange(self, ingress: str, news: News, page: Page) -> Heard:
+        """Tell and hear."""
+        return cast(Heard, await self._handle.exchange.remote(ingress, news, page))
+
+    async def set_ratio(self, percent: float) -> Heard:
+        """Change the canary's share."""
+        return cast(Heard, await self._handle.set_ratio.remote(percent))
+
+    async def page(self) -> bytes:
+        """Metrics of all ingresses."""
+        return cast(bytes, await self._handle.page.remote())
+
+    async def figures(self) -> dict[str, Any]:
+        """For the job's last line."""
+        return cast(dict[str, Any], await self._handle.figures.remote())
+
+    async def get(self, key: str) -> bytes | None:
+        """Of the store."""
+        return cast(bytes | None, await self._handle.get.remote(key))
+
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Of the store."""
+        await self._handle.put.remote(key, value, ttl_s)
+
+    async def add(self, key: str, amount: int, ttl_s: float) -> int:
+        """Of the store."""
+        return cast(int, await self._handle.add.remote(key, amount, ttl_s))
+
+    async def take(self, key: str, cost: float, bucket: Bucket) -> float:
+        """Of the store."""
+        return cast(float, await self._handle.take.remote(key, cost, bucket))
+
+
 class Ingress:
     """Where requests come in."""
 
@@ -146,6 +189,7 @@ class Ingress:
         scorer: DeploymentHandle[Any] | None,
         holder: DeploymentHandle[Any] | None,
         classifier: DeploymentHandle[Any] | None,
+        ledger: DeploymentHandle[Any] | None,
     ) -> None:
         paths = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
         models = {}
@@ -173,14 +217,17 @@ class Ingress:
                 quantization=describe_weights(_without_amateur(config.engine), policy),
                 weights=await asyncio.to_thread(_digests, policy.path),
             )
+        peers = RemoteLedger(ledger) if ledger is not None else None
         self.service: Service = make_service(
             config,
             models,
-            make_store(config.store),
+            make_store(config.store, peers),
             grammars=bool(find_spec("llguidance")),
             others=others,
             forbids=RemoteClassifier(classifier) if classifier is not None else None,
+            ledger=peers,
         )
+        self._exchanging = asyncio.create_task(self.service.peers.run())
         self._door: Door | None = None
         if config.serve.door == "direct":
             self._door = Door(_web(config, lambda: self.service), config.serve.host, config.serve.port)
@@ -190,6 +237,8 @@ class Ingress:
         """Serve awaits this before it ends a replica."""
         if self._door is not None:
             await self._door.close()
+        self._exchanging.cancel()
+        await self.service.peers.leave()
 
     async def reconfigure(self, wanted: dict[str, Any]) -> None:
         """A roll-out: what was remembered of the weights before is not looked at any more."""
@@ -197,7 +246,7 @@ class Ingress:
 
     async def figures(self) -> dict[str, Any]:
         """For the job's last line."""
-        return self.service.figures()
+        return await self.service.peers.figures()
 
 
 def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> serve.Application:
@@ -208,12 +257,6 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
         weights: path whose weights the engines are to have now; empty = the policy's own.
         version: of those weights.
     """
-    shared = config.access.counted or config.cache.enabled
-    if config.serve.ingresses > 1 and shared and not config.store.url:
-        raise ConfigError(
-            "serve.ingresses above 1 share limits and answers through Redis: give store.url, or do without both "
-            "(no access.keys and limits, --cache.no-enabled)."
-        )
     policies = dict(zip(version_names(config), (config.policy, config.canary_policy), strict=True))
     engines = {
         name: _engine(config, policy, f"Engine-{name}", weights if name == version_names(config)[0] else "", version)
@@ -226,6 +269,11 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     classifier = None
     if config.guard.classifier and config.guard.classifier_replicas:
         classifier = batched(GuardClassifier, config.guard.classifier_replicas).bind(config.guard)
+    ledger = None
+    if ingress_count(config) > 1:
+        kept = (config.canary, *version_names(config))
+        ledger = serve.deployment(Ledger, name="Ledger", max_ongoing_requests=1024, ray_actor_options={"num_cpus": 0.1})
+        ledger = _pinned(ledger, *kept).bind(*kept)
     policies = more_models(config)
     holder = _holder(config, policies) if policies else None
     direct = config.serve.door == "direct"
@@ -233,14 +281,14 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     ingress = serve.deployment(
         Ingress if direct else serve.ingress(lambda: _web(config, _service_of_replica))(Ingress),
         name="Ingress",
-        num_replicas=config.serve.ingresses,
+        num_replicas=ingress_count(config),
         max_ongoing_requests=1024,
         user_config={"version": version},
         graceful_shutdown_timeout_s=config.serve.drain_s,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1, "resources": here, "runtime_env": {"env_vars": LEAN}},
     )
-    return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier)  # type: ignore[no-any-return]
+    return _pinned(ingress, config).bind(config, engines, scorer, holder, classifier, ledger)  # type: ignore[no-any-return]
 
 
 def _web(config: ServeJobConfig, service: Callable[[], Service]) -> FastAPI:
@@ -307,6 +355,7 @@ def _lasting(config: ServeJobConfig) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.5,
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
+        "logging_config": LoggingConfig(enable_access_log=False),  # a line for each request is the request log's
         "max_surge_percent": 100,  # a new version is up before the old one goes
         "ray_actor_options": {
             "num_cpus": 0.4,

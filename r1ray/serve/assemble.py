@@ -8,13 +8,16 @@ from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.errors import ConfigError
 from r1ray.serve.access.access import Access
+from r1ray.serve.books import Books
 from r1ray.serve.cache.answers import AnswerCache
-from r1ray.serve.canary.controller import Canary
+from r1ray.serve.canary.controller import Canary, Outbox
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.guard.verdict import Forbids
+from r1ray.serve.ledger import LedgerLike
 from r1ray.serve.observe import tracing
 from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.request_log import RequestLog
+from r1ray.serve.peers import Alone, Together
 from r1ray.serve.served import ServedModel
 from r1ray.serve.service import Service
 from r1ray.serve.store.base import Store
@@ -31,6 +34,11 @@ def version_names(config: ServeJobConfig) -> tuple[str, str]:
     stable = version_name(config.policy)
     canary = version_name(config.canary_policy) if config.canary_policy.path else ""
     return stable, f"{canary}-canary" if canary == stable else canary
+
+
+def ingress_count(config: ServeJobConfig) -> int:
+    """How many processes take requests: one is enough for what a CPU can answer."""
+    return config.serve.ingresses or (2 if config.engine.gpus else 1)
 
 
 def more_models(config: ServeJobConfig) -> dict[str, PolicyConfig]:
@@ -56,6 +64,7 @@ def make_service(
     grammars: bool,
     others: Mapping[str, ServedModel] | None = None,
     forbids: Forbids | None = None,
+    ledger: LedgerLike | None = None,
 ) -> Service:
     """All parts around the engines.
 
@@ -66,18 +75,26 @@ def make_service(
         grammars: whether engines can follow grammars.
         others: models that have nothing to do with the first ones, by name.
         forbids: the guard's classifier, where it is not in this process.
+        ledger: of several ingresses; None = this is the only one.
     """
-    stable, canary = version_names(config)
+    stable, name = version_names(config)
     tracing.configure(config.tracing)
+    outbox = Outbox() if ledger is not None else None
+    metrics, canary = ServeMetrics(), Canary(config.canary, stable, name, outbox)
+    books = Books(metrics, canary, RequestLog(config.request_log))
+    peers = Alone(metrics, canary, books)
+    if ledger is not None and outbox is not None:
+        peers = Together(metrics, canary, books, outbox, ledger)
     return Service(
         config.serve.model_name or stable,
         models,
-        canary=Canary(config.canary, stable, canary),
+        canary=canary,
         access=Access(config.access, store),
         guard=Guard(config.guard, forbids),
-        cache=AnswerCache(config.cache, store if config.store.url or config.serve.ingresses > 1 else None),
-        metrics=ServeMetrics(),
-        log=RequestLog(config.request_log),
+        cache=AnswerCache(config.cache, store if config.store.url or ledger is not None else None),
+        metrics=metrics,
+        books=books,
+        peers=peers,
         max_new_tokens=config.serve.max_new_tokens,
         request_seconds=config.serve.request_seconds,
         grammars=grammars,

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from r1ray.serve.api.answers import Answer
@@ -14,19 +15,38 @@ from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.request_log import RequestLog
 
 
+@dataclass(slots=True)
+class Figures:
+    """Requests answered, how many of them failed, and how long the recent ones took."""
+
+    requests: int = 0
+    errors: int = 0
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+
+    def add(self, more: "Figures") -> None:
+        """Those of another ingress, or of later requests."""
+        self.requests += more.requests
+        self.errors += more.errors
+        self.seconds.extend(more.seconds)
+
+    def summary(self) -> dict[str, Any]:
+        """For the job's last line."""
+        recent = sorted(self.seconds)
+        p95 = round(1000 * recent[min(len(recent) - 1, int(0.95 * len(recent)))], 1) if recent else None
+        return {"requests": self.requests, "errors": self.errors, "p95_ms": p95}
+
+
 class Books:
     """The books of one service."""
 
     def __init__(self, metrics: ServeMetrics, canary: Canary, log: RequestLog) -> None:
         self._metrics, self._canary, self._log = metrics, canary, log
-        self._requests = self._errors = 0
-        self._seconds: deque[float] = deque(maxlen=10000)
+        self.figures = Figures()
 
-    def figures(self) -> dict[str, Any]:
-        """Requests answered, how many of them failed, and how long the recent ones took."""
-        recent = sorted(self._seconds)
-        p95 = round(1000 * recent[min(len(recent) - 1, int(0.95 * len(recent)))], 1) if recent else None
-        return {"requests": self._requests, "errors": self._errors, "p95_ms": p95}
+    def take(self) -> Figures:
+        """Those since the last time, for a book of several services."""
+        taken, self.figures = self.figures, Figures()
+        return taken
 
     def close(self, call: Call, answers: Sequence[Answer], error: str, *, model: str, on_trial: bool) -> None:
         """A request is over.
@@ -49,11 +69,10 @@ class Books:
             longest = max(len(answer.tokens) for answer in answers)
             if longest > 1:
                 self._metrics.time_per_token((seconds - call.first_token_s) / (longest - 1))
-        self._requests += 1
-        self._seconds.append(seconds)
+        failed = bool(error) and error != "disconnected"
+        self.figures.add(Figures(1, int(failed), deque([seconds])))
         if error:
             self._metrics.error(error)
-            self._errors += error != "disconnected"
         if on_trial and computed and not call.choice.shadow and error != "disconnected":
             self._canary.record(
                 Outcome(

@@ -28,7 +28,7 @@ from r1ray.serve.errors import ApiError, invalid
 from r1ray.serve.finishing import choices, finish
 from r1ray.serve.guard.guard import Guard
 from r1ray.serve.observe.metrics import ServeMetrics
-from r1ray.serve.observe.request_log import RequestLog
+from r1ray.serve.peers import Alone
 from r1ray.serve.served import ServedModel
 from r1ray.serve.shadow import shadow
 
@@ -39,6 +39,7 @@ class Service:
     Args:
         name: what clients call the model.
         models: its versions by name; the canary names the stable one.
+        peers: what other ingresses of the service know as well.
         max_new_tokens: of a request that does not say.
         request_seconds: longest life of a request; 0 = no limit.
         grammars: whether engines can follow grammars.
@@ -55,7 +56,8 @@ class Service:
         guard: Guard,
         cache: AnswerCache,
         metrics: ServeMetrics,
-        log: RequestLog,
+        books: Books,
+        peers: Alone,
         max_new_tokens: int = 256,
         request_seconds: float = 0.0,
         grammars: bool = True,
@@ -63,17 +65,13 @@ class Service:
     ) -> None:
         self.name, self.models, self.canary, self.access, self.metrics = name, dict(models), canary, access, metrics
         self.others = dict(others or {})
-        self._guard, self._cache, self._books = guard, cache, Books(metrics, canary, log)
+        self._guard, self._cache, self._books, self.peers = guard, cache, books, peers
         self._max_new_tokens, self._request_seconds, self._grammars = max_new_tokens, request_seconds, grammars
         self._background: set[asyncio.Task[None]] = set()
         self.created = int(time.time())
         self.weights_version = 0
         """Counts roll-outs. Only what the engines wrote with these weights is remembered."""
         self.in_flight = 0
-
-    def figures(self) -> dict[str, Any]:
-        """Requests answered, how many of them failed, and how long the recent ones took."""
-        return self._books.figures()
 
     def model(self, name: str, forced: str = "") -> tuple[str, ServedModel]:
         """The version that a request names, in `model` or in the header; empty version = the canary decides.

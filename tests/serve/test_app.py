@@ -3,6 +3,7 @@ engines."""
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
 from r1ray.config.serve_parts import GuardConfig
+from r1ray.serve.peers import EVERY_S
 from tests.tiny import make_tiny_policy, make_tiny_prm
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -39,6 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ServeJobConfig:
             port=port,
             min_replicas=2,
             max_replicas=2,
+            ingresses=2,
             drain_s=5.0,
             models=tuple(others),
             process_path=str(make_tiny_prm(folder / "prm")),
@@ -75,10 +78,26 @@ async def load(url: str, clients: int, each: int, meanwhile: Any) -> list[Any]:
     return [found for one_client in answers for found in one_client]
 
 
-def text(url: str, model: str = "tiny") -> str:
-    answer = httpx.post(f"{url}/v1/completions", json={**BODY, "logprobs": 0, "model": model}, timeout=60).json()
+def text(url: str, model: str = "tiny", **more: Any) -> str:
+    body = {**BODY, "logprobs": 0, "model": model, **more}
+    answer = httpx.post(f"{url}/v1/completions", json=body, timeout=60).json()
     assert "choices" in answer, answer
     return str(answer["choices"][0]["logprobs"]["token_logprobs"])
+
+
+def test_two_ingresses_count_and_remember_as_one(url: str) -> None:
+    def seen(name: str) -> float:
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    asked = 'r1ray_serve_requests_total{path="/v1/completions",status="200"}'
+    shared = 'r1ray_serve_cache_lookups_total{level="l3",result="hit"}'
+    before = seen(asked)
+    answers = {text(url, cache=True) for _ in range(24)}  # each over a connection of its own
+    assert len(answers) == 1
+    time.sleep(2 * EVERY_S)  # the ingress that is not asked has told the ledger by then
+    assert {seen(asked) - before for _ in range(12)} == {24}
+    assert seen(shared) == 1, "the other ingress had it from the first one"
 
 
 def test_two_of_three_models_are_held_and_the_least_recently_used_ends_what_it_runs(url: str) -> None:

@@ -5,9 +5,8 @@ import pytest
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serve import ServeConfig, ServeEngineConfig
-from r1ray.config.serve_parts import AccessConfig, CacheConfig
 from r1ray.errors import ConfigError
-from r1ray.serve.assemble import more_models, version_names
+from r1ray.serve.assemble import ingress_count, more_models, version_names
 
 
 def test_serve_run_takes_the_settings_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,13 +36,12 @@ def test_further_models_have_names_of_their_own() -> None:
             named(*wrong)
 
 
-def test_several_ingresses_need_a_store_that_they_share() -> None:
-    from r1ray.serve.app import build
+def test_an_engine_on_a_gpu_gets_two_ingresses_unless_a_number_is_given() -> None:
+    def count(ingresses: int = 0, gpus: float = 0.0) -> int:
+        engine = ServeEngineConfig(kind="vllm", gpus=gpus)
+        return ingress_count(ServeJobConfig(engine=engine, serve=ServeConfig(ingresses=ingresses)))
 
-    no_cache = CacheConfig(enabled=False)
-    for access, cache in ((AccessConfig(), CacheConfig()), (AccessConfig(tokens_per_day=9), no_cache)):
-        with pytest.raises(ConfigError, match=r"store\.url"):
-            build(ServeJobConfig(serve=ServeConfig(ingresses=2), access=access, cache=cache))
+    assert (count(), count(gpus=1.0), count(3), count(1, gpus=1.0)) == (1, 2, 3, 1)
 
 
 def test_versions_are_named_after_their_paths_and_never_alike() -> None:

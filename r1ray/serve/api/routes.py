@@ -115,7 +115,7 @@ def build_api(
     @app.get("/metrics")
     async def metrics() -> Response:
         await service().look()
-        return Response(service().metrics.render(), media_type=CONTENT_TYPE)
+        return Response(await service().peers.page(), media_type=CONTENT_TYPE)
 
     @app.get("/admin/canary", responses=ERRORS)
     async def canary(request: Request) -> Response:
@@ -133,7 +133,7 @@ def build_api(
             raise invalid("Expected a JSON object with `percent`.", "percent") from None
         if not 0 <= percent <= 100:
             raise invalid("percent is from 0 to 100.", "percent")
-        it.canary.set_ratio(percent)
+        await it.peers.set_ratio(percent)
         return JSONResponse(dict(it.canary.state()))
 
     if page is not None:

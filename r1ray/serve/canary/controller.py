@@ -1,8 +1,9 @@
 """The canary as the ingress sees it: which version answers, what came of it, and what is to be done."""
 
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from r1ray.config.serve_parts import CanaryConfig
 from r1ray.errors import ConfigError
@@ -20,20 +21,85 @@ class Choice:
     """Versions that compute it as well, unseen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the books say."""
+
+    decision: Decision = "undecided"
+    pairs: int = 0
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """Of each: `good`, `bad` or `open`."""
+
+
+class TrialBooks(Protocol):
+    """Where outcomes go, and what they come to."""
+
+    def record(self, outcome: Outcome) -> None:
+        """Book what came of a request."""
+        ...
+
+    @property
+    def finding(self) -> Finding:
+        """What is known now."""
+        ...
+
+
+class OwnBooks:
+    """Books of this process's."""
+
+    def __init__(self, config: CanaryConfig, stable: str, canary: str) -> None:
+        self._pairing, self._trial = Pairing(stable, canary), Trial(config)
+
+    def record(self, outcome: Outcome) -> None:
+        """Book what came of a request."""
+        if (pair := self._pairing.add(outcome)) is not None:
+            self._trial.add(pair)
+
+    @property
+    def finding(self) -> Finding:
+        """What the pairs say."""
+        return Finding(self._trial.decision, self._trial.pairs, self._trial.reasons)
+
+
+class Outbox:
+    """For books that are kept elsewhere: outcomes wait here until they are taken there."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._outcomes: deque[Outcome] = deque(maxlen=most)
+        self.finding = Finding()
+        """As it was last heard."""
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep it for the books."""
+        self._outcomes.append(outcome)
+
+    def take(self) -> tuple[Outcome, ...]:
+        """What has come since the last time."""
+        taken = tuple(self._outcomes)
+        self._outcomes.clear()
+        return taken
+
+
 class Canary:
     """Two versions, one of which is on trial. Everything but the books is a function of its arguments, so that several
-    replicas decide alike; one of them, or an actor, keeps the books.
+    replicas decide alike.
 
     Args:
         config: mode, share and error rates.
         stable: version that answers by default.
         canary: version on trial; empty = none.
+        books: of the trial; None = this process's own.
     """
 
-    def __init__(self, config: CanaryConfig, stable: str, canary: str = "") -> None:
+    def __init__(self, config: CanaryConfig, stable: str, canary: str = "", books: TrialBooks | None = None) -> None:
         self._config = config
         self.stable, self.canary = stable, canary
-        self._pairing, self._trial = Pairing(stable, canary), Trial(config)
+        self._books: TrialBooks = books or OwnBooks(config, stable, canary)
+
+    @property
+    def ratio(self) -> float:
+        """Share of the canary, in percent, while nothing is decided."""
+        return self._config.percent
 
     @property
     def percent(self) -> float:
@@ -71,22 +137,27 @@ class Canary:
 
     def record(self, outcome: Outcome) -> None:
         """Book what came of a request. Of a shadowed one both halves carry `paired_with`."""
-        pair = self._pairing.add(outcome) if self.canary else None
-        if pair is not None:
-            self._trial.add(pair)
+        if self.canary:
+            self._books.record(outcome)
+
+    @property
+    def finding(self) -> Finding:
+        """What the books say."""
+        return self._books.finding
 
     def decision(self) -> Decision:
         """What the figures say."""
-        return self._trial.decision
+        return self.finding.decision
 
     def state(self) -> Mapping[str, Any]:
         """For operators and metrics."""
+        finding = self.finding
         return {
             "mode": self._config.mode,
             "stable": self.stable,
             "canary": self.canary,
             "percent": self.percent,
-            "pairs": self._trial.pairs,
-            "decision": self.decision(),
-            "figures": self._trial.reasons,
+            "pairs": finding.pairs,
+            "decision": finding.decision,
+            "figures": dict(finding.figures),
         }

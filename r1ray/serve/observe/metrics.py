@@ -4,6 +4,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from r1ray.serve.observe.pages import Page
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATHS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models", "/tokenize", "/detokenize", "/health", "/metrics"}
@@ -113,3 +115,7 @@ class ServeMetrics:
     def render(self) -> bytes:
         """For `/metrics`."""
         return generate_latest(self.registry)
+
+    def page(self) -> Page:
+        """To be joined with others'."""
+        return list(self.registry.collect())
