@@ -26,7 +26,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
-from r1ray.cluster.connect import connect
+from r1ray.cluster.connect import connect, disconnect
 from r1ray.config.jobs import ServeJobConfig
 from r1ray.config.policy import PolicyConfig
 from r1ray.config.serialise import from_dict
@@ -40,6 +40,7 @@ from r1ray.serve.assemble import ingress_count, make_service, more_models, versi
 from r1ray.serve.batched import LOST, GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
 from r1ray.serve.door import Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
+from r1ray.serve.farewell import quiet_end
 from r1ray.serve.ledger import Heard, Ledger, News
 from r1ray.serve.multiplex import model_holder
 from r1ray.serve.observe.pages import Page
@@ -436,5 +437,7 @@ def serve_model(config: ServeJobConfig, run: Run) -> dict[str, Any]:
     finally:
         with contextlib.suppress(Exception):
             figures = serve.get_app_handle(APP).figures.remote().result(timeout_s=10)
-        serve.shutdown()
+        with quiet_end():
+            serve.shutdown()
+            disconnect()
     return figures
