@@ -38,7 +38,7 @@ from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import ingress_count, make_service, more_models, version_name, version_names
 from r1ray.serve.batched import LOST, GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
-from r1ray.serve.door import Door, free_port
+from r1ray.serve.door import KEEP_ALIVE_S, Door, free_port
 from r1ray.serve.errors import ApiError, overloaded, unavailable
 from r1ray.serve.farewell import quiet_end
 from r1ray.serve.ledger import Heard, Ledger, News
@@ -402,7 +402,9 @@ def build_app(arguments: dict[str, str]) -> serve.Application:
 def start(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> str:
     """Start the service, or roll a change out to the one that runs; returns its address when it answers."""
     proxies = ProxyLocation.HeadOnly if config.serve.door == "proxy" else ProxyLocation.Disabled
-    options = HTTPOptions(host=config.serve.host, port=config.serve.port, location=proxies)
+    options = HTTPOptions(
+        host=config.serve.host, port=config.serve.port, location=proxies, keep_alive_timeout_s=KEEP_ALIVE_S
+    )
     serve.start(http_options=options)
     serve.run(build(config, weights=weights, version=version), name=APP, route_prefix="/")
     return f"http://{config.serve.host}:{config.serve.port}"

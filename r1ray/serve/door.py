@@ -10,6 +10,10 @@ import uvicorn
 
 from r1ray.errors import ResourceError
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open: longer than clients keep theirs (5 s in httpx and OpenAI's client), as a
+request that is sent into a connection while the server closes it is lost."""
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -24,7 +28,8 @@ class Door:
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         self._socket = _bound(host, port, shared=True)
-        self._server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+        self._server = _Server(uvicorn.Config(app, timeout_keep_alive=KEEP_ALIVE_S, **quiet))
         self._serving: asyncio.Task[None] | None = None
 
     async def open(self) -> None:

@@ -83,3 +83,20 @@ async def beside_a_door() -> None:
 
 def test_another_service_does_not_share_the_port_by_accident() -> None:
     asyncio.run(beside_a_door())
+
+
+@pytest.mark.slow
+def test_a_client_that_comes_back_after_its_own_limit_finds_its_connection_open() -> None:
+    async def main() -> None:
+        door = Door(app_of("here"), HOST, port := free_port(HOST, 0))
+        await door.open()
+        reader, writer = await asyncio.open_connection(HOST, port)
+        for pause in (0.0, 5.5):  # httpx gives a connection up after 5 s
+            await asyncio.sleep(pause)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            assert b"here" in await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+        await door.close()
+
+    asyncio.run(main())
