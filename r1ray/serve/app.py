@@ -23,7 +23,6 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions, ProxyLocation, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import LoggingConfig
 
 from r1ray.cluster.connect import connect, disconnect
 from r1ray.config.jobs import ServeJobConfig
@@ -35,7 +34,7 @@ from r1ray.models.loading import load_tokenizer, resolve_model, weights_digest
 from r1ray.runs import Run
 from r1ray.serve.api.routes import build_api
 from r1ray.serve.assemble import ingress_count, make_service, more_models, version_name, version_names
-from r1ray.serve.batched import GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
+from r1ray.serve.batched import WITHOUT_LINES, GuardClassifier, RemoteClassifier, RemoteScorer, StepScorer, batched
 from r1ray.serve.door import KEEP_ALIVE_S, Door, free_port
 from r1ray.serve.farewell import quiet_end
 from r1ray.serve.ledger import Ledger
@@ -149,7 +148,13 @@ def build(config: ServeJobConfig, *, weights: str = "", version: int = 0) -> ser
     ledger = None
     if ingress_count(config) > 1:
         kept = (config.canary, *version_names(config))
-        ledger = serve.deployment(Ledger, name="Ledger", max_ongoing_requests=1024, ray_actor_options={"num_cpus": 0.1})
+        ledger = serve.deployment(
+            Ledger,
+            name="Ledger",
+            max_ongoing_requests=1024,
+            logging_config=WITHOUT_LINES,
+            ray_actor_options={"num_cpus": 0.1},
+        )
         ledger = _pinned(ledger, *kept).bind(*kept)
     policies = more_models(config)
     holder = _holder(config, policies) if policies else None
@@ -232,7 +237,7 @@ def _lasting(config: ServeJobConfig) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.5,
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
-        "logging_config": LoggingConfig(enable_access_log=False),  # a line for each request is the request log's
+        "logging_config": WITHOUT_LINES,
         "max_surge_percent": 100,  # a new version is up before the old one goes
         "ray_actor_options": {
             "num_cpus": 0.4,
