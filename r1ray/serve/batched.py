@@ -108,5 +108,6 @@ def batched(body: type[Any], most: int) -> Any:
         scaled = {
             "autoscaling_config": AutoscalingConfig(min_replicas=1, max_replicas=most, target_ongoing_requests=16)
         }
-    options = {"ray_actor_options": {"num_cpus": 0.1}, "logging_config": WITHOUT_LINES}
-    return serve.deployment(body, max_ongoing_requests=256, **options, **scaled)
+    return serve.deployment(
+        body, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=256, logging_config=WITHOUT_LINES, **scaled
+    )
