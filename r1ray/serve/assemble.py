@@ -79,12 +79,10 @@ def make_service(
     """
     stable, name = version_names(config)
     tracing.configure(config.tracing)
-    outbox = Outbox() if ledger is not None else None
-    metrics, canary = ServeMetrics(), Canary(config.canary, stable, name, outbox)
+    outbox, metrics = Outbox(), ServeMetrics()
+    canary = Canary(config.canary, stable, name, outbox if ledger else None)
     books = Books(metrics, canary, RequestLog(config.request_log))
-    peers = Alone(metrics, canary, books)
-    if ledger is not None and outbox is not None:
-        peers = Together(metrics, canary, books, outbox, ledger)
+    peers = Together(metrics, canary, books, outbox, ledger) if ledger else Alone(metrics, canary, books)
     return Service(
         config.serve.model_name or stable,
         models,

@@ -9,7 +9,6 @@ from r1ray.serve.books import Figures
 from r1ray.serve.canary.controller import Canary, Finding
 from r1ray.serve.canary.outcomes import Outcome
 from r1ray.serve.observe.pages import Page, as_one
-from r1ray.serve.store.base import Bucket
 from r1ray.serve.store.memory import MemoryStore
 
 
@@ -52,8 +51,8 @@ class LedgerLike(Protocol):
         ...
 
 
-class Ledger:
-    """Of one service.
+class Ledger(MemoryStore):
+    """Of one service; the store as well that its ingresses share.
 
     Args:
         config: the canary's.
@@ -62,8 +61,8 @@ class Ledger:
     """
 
     def __init__(self, config: CanaryConfig, stable: str, canary: str) -> None:
+        super().__init__()
         self._canary = Canary(config, stable, canary)
-        self._store = MemoryStore()
         self._numbers: dict[str, int] = {}
         self._pages: dict[str, Page] = {}
         self._figures = Figures()
@@ -91,22 +90,6 @@ class Ledger:
     async def figures(self) -> dict[str, Any]:
         """For the job's last line."""
         return self._figures.summary()
-
-    async def get(self, key: str) -> bytes | None:
-        """Of the store."""
-        return await self._store.get(key)
-
-    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
-        """Of the store."""
-        await self._store.put(key, value, ttl_s)
-
-    async def add(self, key: str, amount: int, ttl_s: float) -> int:
-        """Of the store."""
-        return await self._store.add(key, amount, ttl_s)
-
-    async def take(self, key: str, cost: float, bucket: Bucket) -> float:
-        """Of the store."""
-        return await self._store.take(key, cost, bucket)
 
     def _heard(self) -> Heard:
         return Heard(self._canary.ratio, self._canary.finding)

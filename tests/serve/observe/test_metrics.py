@@ -1,13 +1,7 @@
 """What is counted is what is rendered, in Prometheus' own format."""
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from r1ray.serve.observe.metrics import ServeMetrics
-
-
-def samples(metrics: ServeMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
-    families = text_string_to_metric_families(metrics.render().decode())
-    return {(s.name, tuple(sorted(s.labels.values()))): s.value for family in families for s in family.samples}
+from tests.serve.observe.helpers import samples
 
 
 def test_every_event_is_seen_in_its_series():
@@ -24,7 +18,7 @@ def test_every_event_is_seen_in_its_series():
     metrics.blocked("words", "input")
     metrics.version("v2")
     metrics.canary(1.0)
-    found = samples(metrics)
+    found = samples(metrics.render())
     assert found["r1ray_serve_requests_total", ("/v1/completions", "200")] == 1
     assert found["r1ray_serve_requests_total", ("404", "other")] == 1
     assert found["r1ray_serve_request_seconds_sum", ("/v1/completions",)] == 0.3
@@ -43,7 +37,7 @@ def test_a_claim_counts_as_misses_of_the_levels_before_its_own():
     metrics = ServeMetrics()
     for level in ("l1", "flight", "l3", "miss", "off"):
         metrics.answer_cache(level)
-    found = samples(metrics)
+    found = samples(metrics.render())
     name = "r1ray_serve_cache_lookups_total"
     assert found[name, ("hit", "l1")] == 1
     assert found[name, ("l1", "miss")] == 3
@@ -55,4 +49,4 @@ def test_a_claim_counts_as_misses_of_the_levels_before_its_own():
 def test_two_replicas_in_a_process_do_not_share_a_registry():
     one, other = ServeMetrics(), ServeMetrics()
     one.batch(3)
-    assert samples(other)["r1ray_serve_batch_rows", ()] == 0
+    assert samples(other.render())["r1ray_serve_batch_rows", ()] == 0

@@ -3,20 +3,13 @@
 import pickle
 import random
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from r1ray.serve.observe.metrics import ServeMetrics
 from r1ray.serve.observe.pages import as_one
+from tests.serve.observe.helpers import samples
 
 
-def samples(page: bytes) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(page.decode())
-    return {
-        (s.name, *sorted(s.labels.values())): round(s.value, 6)
-        for family in families
-        for s in family.samples
-        if not s.name.endswith("_created")
-    }
+def counted(page: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
+    return {key: round(value, 6) for key, value in samples(page).items() if not key[0].endswith("_created")}
 
 
 def test_what_several_counted_is_what_one_would_have_counted() -> None:
@@ -30,14 +23,14 @@ def test_what_several_counted_is_what_one_would_have_counted() -> None:
             metrics.first_token(seconds / 10)
             metrics.answer_cache("l3")
     joined = as_one(pickle.loads(pickle.dumps([metrics.page() for metrics in several])))
-    assert samples(joined) == samples(one.render())
+    assert counted(joined) == counted(one.render())
 
 
 def test_a_gauge_is_what_was_heard_last() -> None:
     old, new = ServeMetrics(), ServeMetrics()
     old.kv(0.9)
     new.kv(0.2)
-    assert samples(as_one([old.page(), new.page()]))[("r1ray_serve_kv_usage",)] == 0.2
+    assert samples(as_one([old.page(), new.page()]))["r1ray_serve_kv_usage", ()] == 0.2
 
 
 def test_a_counter_began_with_the_first_that_counted() -> None:
